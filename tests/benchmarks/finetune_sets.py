@@ -1,4 +1,7 @@
-"""Generates five data sets: short chats, long chats, tools, preferences, images. They are the same on every machine."""
+"""Generates data sets that are the same on every machine: short chats, long chats, tools, preferences, images.
+
+Tools are those of five agents in `tools`, three of a library of twenty in each row of `agents`, and new in each row of `varied`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-ROWS: Final = {"short": 1_000_000, "long": 30_000, "tools": 100_000, "pref": 300_000, "mm": 2_000}
-"""Rows of the full sets; together about 1.4 GB."""
+ROWS: Final = {
+    "short": 1_000_000, "long": 30_000, "tools": 100_000, "agents": 100_000, "varied": 100_000, "pref": 300_000, "mm": 2_000,
+}  # fmt: skip
+"""Rows of the full sets; together about 1.9 GB."""
 
 _WORDS: Final = [
     "the",
@@ -116,27 +121,43 @@ def _long(chance: random.Random) -> dict[str, Any]:
     return {"messages": messages}
 
 
-def _tool_declarations(number: int) -> list[dict[str, Any]]:
+def _tool_declarations(number: int, count: int) -> list[dict[str, Any]]:
     chance = random.Random(number)
-    return [
-        {"type": "function", "function": {"name": f"tool_{index}", "description": _words(chance, 10, 25), "parameters": {
-            "type": "object", "required": ["a"], "properties": {
-                name: {"type": chance.choice(("string", "number")), "description": _words(chance, 4, 10)} for name in "abc"}}}}
-        for index in range(4)
-    ]  # fmt: skip
+    return [_tool_declaration(chance, index) for index in range(count)]
 
 
-_AGENTS: Final = [_tool_declarations(number) for number in range(5)]
+def _tool_declaration(chance: random.Random, index: int) -> dict[str, Any]:
+    properties = {name: {"type": chance.choice(("string", "number")), "description": _words(chance, 4, 10)} for name in "abc"}
+    return {"type": "function", "function": {
+        "name": f"tool_{index}", "description": _words(chance, 10, 25),
+        "parameters": {"type": "object", "required": ["a"], "properties": properties},
+    }}  # fmt: skip
+
+
+_AGENTS: Final = [_tool_declarations(number, 4) for number in range(5)]
+_LIBRARY: Final = _tool_declarations(5, 20)
 
 
 def _tools(chance: random.Random) -> dict[str, Any]:
+    return _calls(chance, chance.choice(_AGENTS))
+
+
+def _agents(chance: random.Random) -> dict[str, Any]:
+    return _calls(chance, chance.sample(_LIBRARY, 3))
+
+
+def _varied(chance: random.Random) -> dict[str, Any]:
+    return _calls(chance, [_tool_declaration(chance, index) for index in range(chance.randint(1, 3))])
+
+
+def _calls(chance: random.Random, tools: list[dict[str, Any]]) -> dict[str, Any]:
     messages = [_message("system", _words(chance, 10, 30)), _message("user", _words(chance, 10, 40))]
     for index in range(chance.randint(1, 3)):
         arguments = {"a": _words(chance, 1, 4), "b": chance.randint(0, 999)}
         call = {
             "id": f"call_{index}",
             "type": "function",
-            "function": {"name": f"tool_{chance.randrange(4)}", "arguments": json.dumps(arguments)},
+            "function": {"name": chance.choice(tools)["function"]["name"], "arguments": json.dumps(arguments)},
         }
         messages += [
             {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -146,7 +167,7 @@ def _tools(chance: random.Random) -> dict[str, Any]:
                 "content": json.dumps({"rows": [_words(chance, 2, 6) for _ in range(5)]}),
             },
         ]
-    return {"messages": [*messages, _message("assistant", _words(chance, 15, 60))], "tools": chance.choice(_AGENTS)}
+    return {"messages": [*messages, _message("assistant", _words(chance, 15, 60))], "tools": tools}
 
 
 def _pref(chance: random.Random) -> dict[str, Any]:
@@ -165,7 +186,7 @@ def _mm(chance: random.Random) -> dict[str, Any]:
 
 
 _MAKERS: Final[dict[str, Callable[[random.Random], dict[str, Any]]]] = {
-    "short": _short, "long": _long, "tools": _tools, "pref": _pref, "mm": _mm,
+    "short": _short, "long": _long, "tools": _tools, "agents": _agents, "varied": _varied, "pref": _pref, "mm": _mm,
 }  # fmt: skip
 
 

@@ -69,6 +69,10 @@ def work(path):
 """,
 }
 _GOALS: Final = {("msgspec", "orjson"): Goal(2.0), ("msgspec", "vendor"): Goal(0.5), ("python", "vendor"): Goal(1.0)}
+_GOALS_OF_KIND: Final = {
+    kind: {("msgspec", "orjson"): Goal(2.5), ("msgspec", "vendor"): Goal(0.6), ("python", "vendor"): None}
+    for kind in ("agents", "varied")
+}
 _MAX_MEMORY: Final = Goal(120, "value")
 """Megabytes."""
 
@@ -111,14 +115,16 @@ def check(name: str, bench: Bench, *, kind: str) -> list[Row]:
             for contestant in contestants if number % 2 == 0 else reversed(contestants):
                 costs[contestant].append(processes[contestant].turn(path))
         peak = {contestant: process.peak for contestant, process in processes.items()}
-    rows_of_goals = [_compare(name, contestant, other, costs, rows) for contestant, other in _GOALS if other in costs]
+    goals = _GOALS_OF_KIND.get(kind, _GOALS)
+    rows_of_goals = [_compare(name, pair, costs, rows, goal) for pair, goal in goals.items() if pair[1] in costs]
     return [*rows_of_goals, Row(f"{name}, peak memory", "MB", peak["msgspec"], peak["orjson"], (), _MAX_MEMORY)]
 
 
-def _compare(name: str, contestant: str, other: str, costs: dict[str, list[float]], rows: int) -> Row:
+def _compare(name: str, pair: tuple[str, str], costs: dict[str, list[float]], rows: int, goal: Goal | None) -> Row:
+    contestant, other = pair
     mine, base = ([seconds / rows * 1e6 for seconds in costs[contestant]] for contestant in (contestant, other))
     ratios = tuple(one / another for one, another in zip(mine, base, strict=True))
-    return Row(f"{name}, {contestant} to {other}", "us", median(mine), median(base), ratios, _GOALS[contestant, other])
+    return Row(f"{name}, {contestant} to {other}", "us", median(mine), median(base), ratios, goal)
 
 
 OPERATIONS: Final[dict[str, Builder]] = {f"check {kind} rows": partial(check, kind=kind) for kind in ROWS}
