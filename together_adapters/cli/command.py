@@ -14,6 +14,7 @@ import click
 
 from together_adapters.cli.exit_codes import error_line
 from together_adapters.cli.flags import commands_of, with_flags
+from together_adapters.suggestions import suggestion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +98,15 @@ class Group(click.Group):
     def __init__(self, *args: Any, resource: str | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self._resource = resource or str(self.name).replace("-", "_")
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Says which command may be meant by one that does not exist."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if hint := suggestion(args[0], self.list_commands(ctx), {}):
+                raise click.UsageError(f"no such command {args[0]!r}{hint}", ctx) from error
+            raise
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without a command, shows the help as an error; click before 8.2 prints it as a result."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
@@ -22,7 +22,17 @@ _parse_chunk = ModelParser(ChatCompletionChunk, is_plain_chunk)
 def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
     """Describes a chat completion."""
     body, options = split_options({**params}, ChatParams)
-    return request("POST", PATH, _parse, body, options=options, warning=removal_warning(body["model"]))
+    parse: Any = _parse
+    if (format := body.get("response_format")) is not None and not isinstance(format, Mapping):
+        from together_adapters.resources.python_types.answers import TypedParser
+        from together_adapters.resources.python_types.schemas import response_format
+
+        body["response_format"], parse = response_format(format), TypedParser(format)
+    if any(map(callable, body.get("tools") or ())):
+        from together_adapters.resources.python_types.schemas import tools_of
+
+        body["tools"] = tools_of(body["tools"])
+    return request("POST", PATH, parse, body, options=options, warning=removal_warning(body["model"]))
 
 
 def stream_completion(**params: Unpack[ChatParams]) -> StreamCall[ChatCompletionChunk]:
@@ -77,9 +87,11 @@ class ChatCompletions(Resource[D, R]):
             stream: Whether to return the chunks of the response as they are generated.
 
         Returns:
-            A `ChatCompletion`, or the stream of its chunks. On an asynchronous client it must be awaited first.
+            A `ChatCompletion`, or the stream of its chunks. On an asynchronous client it must be awaited first. Where
+            `response_format` is a class, its `parsed` is an object of that class.
 
         Raises:
+            TypeError: A parameter does not exist, or a class or function has no JSON schema.
             APIError: The service refused the request, or reported an error during the stream.
         """
         return self._driver.perform(stream_completion(**params) if stream else complete(**params))

@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import wraps
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, TypeVar, overload
 
+from together_adapters.suggestions import suggestion
 from together_adapters.transport.call import Call, Flow, RawResponse
 from together_adapters.types.requests import RequestOptions, attribute_docs, split_annotation
 
@@ -77,6 +78,21 @@ D = TypeVar("D", bound=Driver, covariant=True)
 R = TypeVar("R", bound=Driver, covariant=True)
 
 
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "responses": ": Together has no Responses API; use client.chat.completions.create",
+    "messages": ": use client.chat.completions.create",
+    "beta": ": client.chat.completions.create takes a class as response_format=, and its answer has .parsed",
+    "parse": ": create takes a class as response_format=, and its answer has .parsed",
+    "moderations": ": a moderation model is asked like a chat model, with client.chat.completions.create",
+    "assistants": ": agents are those of LangChain and LlamaIndex, with this package's models",
+    "vector_stores": ": vector stores are those of LangChain and LlamaIndex, with this package's embeddings",
+    "fine_tunes": ": use client.fine_tuning",
+    "finetune": ": use client.fine_tuning",
+    "fine_tune": ": use client.fine_tuning",
+}
+"""What users of other SDKs look for, and what there is in its place."""
+
+
 class Resource(Generic[D, R]):
     """A group of endpoints on one driver `D`, whose raw counterpart is `R`.
 
@@ -92,6 +108,12 @@ class Resource(Generic[D, R]):
         def with_raw_response(self):
             """The same methods; each returns a `RawResponse`: the result with status and headers."""
             return type(self)(self._driver.raw)
+
+        def __getattr__(self, name: str) -> Any:
+            names = [each for each in dir(type(self)) if not each.startswith("_")]
+            hint = "" if name.startswith("_") else ELSEWHERE.get(name) or suggestion(name, names, {})
+            # With a name, the interpreter would add a suggestion of its own to the traceback.
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name="")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._driver!r}>"

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from together_adapters.suggestions import suggestion
 from together_adapters.transport.bodies import Body
 from together_adapters.transport.config import check_timeout, valid_headers
 from together_adapters.transport.model_parser import ModelParser
@@ -258,7 +259,7 @@ def request(
     """
     options = options or {}
     if unknown := options.keys() - RequestOptions.__optional_keys__:
-        raise _unknown(unknown)
+        raise _unknown(unknown, RequestOptions.__optional_keys__)
     body = None if params is None else {name: value for name, value in params.items() if value is not None}
     if extra := options.get("extra_body"):
         body = {**(body or {}), **extra}
@@ -301,7 +302,7 @@ def split_options(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], d
     if missing := required - params.keys():
         raise TypeError(f"missing required keyword argument: {', '.join(map(repr, sorted(missing)))}")
     if unknown := params.keys() - required - optional:
-        raise _unknown(unknown)
+        raise _unknown(unknown, required | optional)
     options = {name: params.pop(name) for name in RequestOptions.__optional_keys__ & params.keys()}
     return params, options
 
@@ -315,10 +316,9 @@ def stream_call(call: Call[Any], parser: ModelParser[M]) -> StreamCall[M]:
     return StreamCall(call, parser.parse, track_model_finish, parse_dict=parser.parse_dict)
 
 
-def _unknown(names: Iterable[str]) -> TypeError:
-    return TypeError(
-        f"unknown parameter {', '.join(map(repr, sorted(names)))}; fields that this library does not know go into extra_body={{...}}"
-    )
+def _unknown(names: Iterable[str], valid: Iterable[str]) -> TypeError:
+    said = ", ".join(f"{name!r}{suggestion(name, valid)}" for name in sorted(names))
+    return TypeError(f"unknown parameter {said}; fields that this library does not know go into extra_body={{...}}")
 
 
 def segment(value: str, name: str) -> str:

@@ -151,6 +151,11 @@ class ChatCompletion(GeneratedText):
     system_fingerprint: str | None = None
     warnings: Any = None
 
+    @property
+    def parsed(self) -> Any:
+        """The answer as an object of the class that was `response_format`; None where it was no class."""
+        return None
+
 
 class ChatCompletionChunk(GeneratedText):
     """One event of a stream. Usage is in the last one, or in an event without choices."""

@@ -1,6 +1,6 @@
 """Parameters that several requests share: the options of every request, and sampling."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ForwardRef, Protocol, Required, TypedDict, get_args, get_origin
 
 
@@ -47,10 +47,13 @@ class SamplingParams(RequestOptions, total=False):
         str | None, "A moderation model that checks the response; the service offers none today, so it is one of an endpoint."
     ]
     response_format: Annotated[
-        Mapping[str, Any] | None,
-        '`{"type": "json_schema", ...}`, `{"type": "json_object"}` or `{"type": "regex", "pattern": ...}`.',
+        Mapping[str, Any] | type | None,
+        '`{"type": "json_schema", ...}`, `{"type": "json_object"}`, `{"type": "regex", "pattern": ...}`; in a chat, also a class.',
     ]
-    tools: Annotated[Sequence[Mapping[str, Any]] | None, "Functions that the model may call."]
+    tools: Annotated[
+        Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
+        "Functions that the model may call; in a chat, also functions and classes of Python, declared by type hints and docstring.",
+    ]
     tool_choice: Annotated[str | Mapping[str, Any] | None, "`auto`, `required`, `none`, or one function."]
 
 

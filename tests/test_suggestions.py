@@ -1,0 +1,79 @@
+"""What somebody may have hint: parameters, resources, subcommands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import Flavour
+from together_adapters import Together
+from together_adapters.suggestions import PARAMETERS
+from together_adapters.types.chat import ChatParams
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("max_completion_tokens", "max_tokens"),
+        ("temprature", "temperature"),
+        ("stop_sequences", "stop"),
+        ("respons_format", "response_format"),
+    ],
+)
+def test_parameters(name: str, hint: str, flavour: Flavour) -> None:
+    with pytest.raises(TypeError, match=rf"^unknown parameter '{name}' \(do you mean '{hint}'\?\); fields .* extra_body="):
+        flavour.run(flavour.client().chat.completions.create(model="m", messages=[], **{name: 1}))
+
+
+def test_a_parameter_that_resembles_none(flavour: Flavour) -> None:
+    with pytest.raises(TypeError, match=r"^unknown parameter 'xyz'; fields"):
+        flavour.run(flavour.client().chat.completions.create(model="m", messages=[], xyz=1))
+
+
+def test_every_synonym_is_of_a_parameter() -> None:
+    names = ChatParams.__required_keys__ | ChatParams.__optional_keys__
+    assert set(PARAMETERS.values()) <= names
+    assert not PARAMETERS.keys() & names
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("embedding", r" \(do you mean 'embeddings'\?\)"),
+        ("chat.completion", r" \(do you mean 'completions'\?\)"),
+        ("chat.completions.crate", r" \(do you mean 'create'\?\)"),
+        ("responses", ": Together has no Responses API; use client.chat.completions.create"),
+        ("beta", ": client.chat.completions.create takes a class"),
+        ("nothing_like_it", ""),
+        ("_repr_html_", ""),
+    ],
+)
+def test_resources(path: str, hint: str, flavour: Flavour) -> None:
+    value = flavour.client()
+    *parents, name = path.split(".")
+    for parent in parents:
+        value = getattr(value, parent)
+    with pytest.raises(
+        AttributeError, match=rf"^'\w+' object has no attribute '{name}'{hint}$" if hint.endswith(")") or not hint else hint
+    ):
+        getattr(value, name)
+    assert not hasattr(value, name)
+
+
+def test_a_traceback_suggests_once() -> None:
+    code = "from together_adapters import Together; Together(api_key='k').embedding"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.count("embeddings") == 1
+
+
+def test_subcommands() -> None:
+    command = [sys.executable, "-m", "together_adapters"]
+    for arguments, hint in ((["modls"], "models"), (["ft", "prepar"], "prepare")):
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert f"error: no such command '{arguments[-1]}' (do you mean '{hint}'?)" in done.stderr
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("together-adapters ")
+    assert not hasattr(Together, "responses")

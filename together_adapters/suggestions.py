@@ -1,0 +1,31 @@
+"""What somebody may have meant by a name that does not exist. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+PARAMETERS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("max_completion_tokens", "max_new_tokens", "max_output_tokens", "max_length", "num_predict"), "max_tokens"),
+    **dict.fromkeys(("stop_sequences", "stop_tokens", "stop_words"), "stop"),
+    **dict.fromkeys(("functions", "tool"), "tools"),
+    **dict.fromkeys(("text_format", "output_format", "response_model", "response_schema", "schema"), "response_format"),
+    **dict.fromkeys(("repeat_penalty", "frequency_penalty_repetition"), "repetition_penalty"),
+    **dict.fromkeys(("random_seed", "random_state"), "seed"),
+    **dict.fromkeys(("num_return_sequences", "candidate_count", "best_of"), "n"),
+    **dict.fromkeys(("model_name", "model_id", "engine", "deployment"), "model"),
+    **dict.fromkeys(("extra_params", "model_kwargs", "additional_kwargs"), "extra_body"),
+    **dict.fromkeys(("request_timeout", "timeout_seconds"), "timeout"),
+}
+"""Parameters as other services and SDKs call them, with the names that Together uses."""
+
+
+def suggestion(name: str, names: Iterable[str], synonyms: Mapping[str, str] = PARAMETERS) -> str:
+    """Returns ` (do you mean 'max_tokens'?)`, or nothing where no known name is meant or similar."""
+    names = list(names)
+    if (synonym := synonyms.get(name)) in names:
+        return f" (do you mean {synonym!r}?)"
+    from difflib import get_close_matches
+
+    similar = get_close_matches(name.lower(), names, 1, 0.7)
+    return f" (do you mean {similar[0]!r}?)" if similar else ""
