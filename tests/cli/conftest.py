@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import termios
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import HANG
 from tests.fork_server import ForkServer
 from together_adapters.emulator import Emulator
 
@@ -95,3 +105,64 @@ def faulty(tmp_path: Path) -> Path:
     path = tmp_path / "faulty.jsonl"
     path.write_text(conversation(1) + "no json\n" + '{"messages": [{"role": "robot", "content": "x"}]}\n', "utf-8")
     return path
+
+
+CTRL_C = "\x03"
+Terminal = Callable[..., str]
+_STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def without_styles(screen: str) -> str:
+    return _STYLES.sub("", screen).replace("\r\n", "\n").replace("\r", "\n")
+
+
+@pytest.fixture
+def terminal(warm: ForkServer, emulator: Emulator, tmp_path: Path) -> Terminal:
+    """Runs a command in a pseudo-terminal; returns its output.
+
+    Where something is typed it is a process that starts anew, as signals and the terminal's modes are at stake.
+    """
+
+    def terminal(
+        *arguments: object, typed: Sequence[tuple[str, str]] = (), columns: int = 80, code: int = 0, **changes: str
+    ) -> str:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        words = list(map(str, arguments))
+        settings = environment(emulator.base_url, **changes)
+        process = None
+        if typed:
+            process = subprocess.Popen(
+                [*COMMAND, *words],
+                stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, start_new_session=True, env=settings,
+            )  # fmt: skip
+        else:
+            warm.start(words, tmp_path, settings, [Path(os.ttyname(slave))])
+        os.close(slave)
+        screen = ""
+        waiting = list(typed)
+        deadline = time.monotonic() + HANG
+        while time.monotonic() < deadline:
+            if select.select([master], [], [], 0.5)[0]:
+                try:
+                    read = os.read(master, 65_536)
+                except OSError:
+                    break
+                if not read:
+                    break
+                screen += read.decode("utf-8", "replace")
+            if waiting and waiting[0][0] in without_styles(screen):
+                answer = waiting.pop(0)[1]
+                if answer == CTRL_C and process:
+                    time.sleep(0.5)  # a signal between the prompt and the read is seen with the next key alone
+                    process.send_signal(signal.SIGINT)
+                else:
+                    os.write(master, answer.encode())
+        if process and time.monotonic() >= deadline:
+            process.kill()
+        assert (process.wait(HANG) if process else warm.wait()) == code, screen
+        os.close(master)
+        assert KEY not in screen
+        return screen
+
+    return terminal

@@ -1,4 +1,4 @@
-"""`chat.completions`, `chat.interactive` and `completions`: streamed, complete, and as JSON."""
+"""`chat.completions` and `completions`: streamed, complete, and as JSON."""
 
 from __future__ import annotations
 
@@ -84,28 +84,6 @@ def test_interrupted_stream_is_an_error(run: Run, emulator: Emulator) -> None:
     result = run(*CHAT, "--message", "user", "Say hello to Ann.", code=3)
     assert result.err.startswith("error: ")
     assert result.err.count("\n") == 1
-
-
-def test_interactive_conversation(run: Run, emulator: Emulator) -> None:
-    emulator.inject("401")
-    lines = "broken\nSay hello to Ann.\n\n/nonsense\nWhat did I say?\n/exit\nnever sent\n"
-    result = run("chat.interactive", "--model", MODEL, "--system-message", "Be brief.", input=lines, code=3)
-    assert result.out.startswith("Hello to Ann.\n")
-    assert result.err.count("error: 401") == 1
-    assert "/nonsense" in result.err
-    assert [message["content"] for message in emulator.requests[-1].json["messages"]] == [
-        "Be brief.",
-        "Say hello to Ann.",
-        "Hello to Ann.",
-        "What did I say?",
-    ]
-    assert len(emulator.requests) == 3
-
-
-def test_interactive_conversation_as_json(run: Run) -> None:
-    messages = run("chat.interactive", "--model", MODEL, "--json", input="forgotten\n/reset\nSay hello to Ann.\n").json
-    assert [message["role"] for message in messages] == ["user", "assistant"]
-    assert messages[1]["content"] == "Hello to Ann."
 
 
 @pytest.mark.parametrize("command", ["chat.completions", "completions"])

@@ -21,9 +21,9 @@ NAME: Final = "together-adapters"
 _COMPLETE_VARIABLE: Final = "_TOGETHER_ADAPTERS_COMPLETE"
 
 COMMANDS: Final = {
-    "chat.completions": ("chat:chat_completions", "Generate a chat completion."),
-    "chat.interactive": ("chat:interactive", "Chat with a model in the terminal."),
-    "completions": ("chat:completions", "Complete a text."),
+    "chat.completions": ("chat.generation:chat_completions", "Generate a chat completion."),
+    "chat.interactive": ("chat.interactive:interactive", "Chat with a model in the terminal."),
+    "completions": ("chat.generation:completions", "Complete a text."),
     "embeddings": ("retrieval:embeddings", "Create embeddings of texts."),
     "rerank": ("retrieval:rerank", "Rank documents by their relevance to a query."),
     "images": ("images:images", "Generate images."),
