@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, one_error
+from tests.cli.conftest import Run, Terminal, one_error, without_styles
 from tests.cli.test_completion import completions
-from tests.cli.test_terminal import Terminal, terminal, without_styles
 from together_adapters.control.ledger import Ledger, LedgerRow
 from together_adapters.emulator import Emulator
-
-__all__ = ["terminal"]  # the fixture
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 LONG = "acme-models/A-Model-With-A-Long-Name-7B"

@@ -140,9 +140,11 @@ class _Conversation:
 _EXAMPLES: Final = {"/model": "/model openai/gpt-oss-120b", "/save": "/save chat.jsonl"}
 
 
-def _usage(total: Usage, before: Usage | None = None) -> str:
+_NOTHING: Final = Usage()
+
+
+def _usage(total: Usage, earlier: Usage = _NOTHING) -> str:
     """Returns tokens and dollars in words, of everything or since before."""
-    earlier = before or Usage()
     about = "about " if total.estimated > earlier.estimated else ""
     text = f"{about}{total.input_tokens - earlier.input_tokens:,} tokens in, {total.output_tokens - earlier.output_tokens:,} out"
     dollars = total.cost - earlier.cost

@@ -24,18 +24,18 @@ class LineBreaks:
 
     def feed(self, text: str) -> str:
         """Returns what of the text so far can be shown; the last word may go on."""
-        shown = ""
+        lines = ""
         for character in text:
             if not character.isspace():
                 self._word += character
                 continue
-            shown += self._take_word()
+            lines += self._take_word()
             if character == "\n":
-                shown += self._gap + character
+                lines += self._gap + character
                 self._gap, self._column = "", 0
             else:
                 self._gap += character
-        return shown
+        return lines
 
     def end(self) -> str:
         """Returns the rest."""
