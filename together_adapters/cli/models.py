@@ -24,18 +24,43 @@ if TYPE_CHECKING:
     from together_adapters.types.models import ModelInfo
 
 _TYPES: Final = ("chat", "language", "code", "image", "embedding", "moderation", "rerank", "audio", "video")
+
+
+def _count(number: Any) -> Any:
+    """Returns a number with separators; a catalogue may hold something else."""
+    return f"{number:,}" if isinstance(number, int) else number
+
+
+def _price(dollars: Any) -> Any:
+    """Returns a price with two digits after the point, or as many as it has; nothing for what is not sold by the token."""
+    if not isinstance(dollars, int | float):
+        return dollars
+    if not dollars:
+        return ""
+    return f"{dollars:.2f}" if round(dollars, 2) == dollars else f"{dollars:g}"
+
+
 _MODELS: Final = Table(
     Column("ID", "id", no_wrap=True),
     Column("Name", "display_name", drop=6),
     Column("Organization", "organization", drop=4),
     Column("Type", "type", drop=2),
-    Column("Context", "context_length", right=True, drop=3),
+    Column("Context, tokens", "context_length", _count, right=True, drop=3),
+    Column("Can", "abilities", " ".join, drop=2),
     Column("License", "license", drop=5),
-    Column("Input", "pricing.input", right=True, drop=1),
-    Column("Output", "pricing.output", right=True, drop=1),
+    Column("$/1M in", "pricing.input", _price, right=True, drop=1),
+    Column("$/1M out", "pricing.output", _price, right=True, drop=1),
     Column("Status", "status", no_wrap=True),
     empty="No models.",
 )
+_ABILITIES: Final = {
+    "tools": "tools",
+    "schemas": "json_schema",
+    "images": "vision",
+    "audio": "audio",
+    "video": "video",
+    "reasoning": "reasoning",
+}
 _OF_CATALOGUE: Final = ("type", "context_length", "prices")
 
 
@@ -50,8 +75,9 @@ def models() -> None:
 )
 @click.option("--table", "from_table", is_flag=True, help="List the table of this library: needs no key and no network.")
 def list_models(session: Session, kind: str | None, from_table: bool) -> Result:
-    """List the available models. Prices are in dollars per million tokens.
+    """List the available models: the tokens that each reads, what it can do, and prices in dollars per million tokens.
 
+    What a model can do is as the table of this library says: tools, schemas (JSON), images, audio, video, reasoning.
     The catalogue of the service does not say whether a model is served. The status does, by the table of this library: served on the
     last day on which the vendor listed the model as serverless, gone since a day, not listed, or unknown to the table.
     """
@@ -159,8 +185,11 @@ def _table() -> list[dict[str, Any]]:
 
 
 def _with_status(row: dict[str, Any], name: str) -> dict[str, Any]:
-    from together_adapters.types.capabilities import status, table_facts
+    from together_adapters.types.capabilities import capabilities, is_known, status, table_facts
 
+    if is_known(name):
+        facts = capabilities(name)
+        row = {**row, "abilities": [word for word, field in _ABILITIES.items() if getattr(facts, field)]}
     dates = {key: date for key, date in table_facts(name).items() if key in ("served_on", "removed_on")}
     return {**row, "status": status(name), **dates}
 

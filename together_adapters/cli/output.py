@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from together_adapters.cli.terminal import dim, is_terminal, note, printable, write
@@ -83,6 +84,9 @@ class Table:
             note(self._empty)
             return
         console = _console()
+        if console.is_terminal:  # elsewhere programs count columns
+            filled = [not column.drop or any(row[index] for row in cells) for index, column in enumerate(columns)]
+            columns, cells = tuple(compress(columns, filled)), [list(compress(row, filled)) for row in cells]
         indices = _fitting_columns(columns, cells, console.width) if console.is_terminal else list(range(len(columns)))
         if indices is None:
             for row in cells:

@@ -7,6 +7,7 @@ import json
 import tarfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -89,6 +90,13 @@ def test_the_states_of_a_job(quick: None, http: httpx.Client, emulator: Emulator
     some = http.get(f"/fine-tunes/{job['id']}/metrics", params={"global_step_from": 2, "global_step_to": 3}).json()["metrics"]
     assert [row["train/global_step"] for row in some] == [2, 3]
     assert http.get(f"/fine-tunes/{job['id']}/metrics", params={"global_step_from": "x"}).status_code == 400
+
+
+def test_no_time_is_in_the_future(quick: None, http: httpx.Client, emulator: Emulator) -> None:
+    job, _ = ended(http, start(http, put(emulator, ROWS))["id"])
+    times = [event["created_at"] for event in http.get(f"/fine-tunes/{job['id']}/events").json()["data"]]
+    assert len(times) > 10 and times == sorted(times)
+    assert job["created_at"] <= times[0] and times[-1] <= datetime.now(UTC).isoformat()
 
 
 @pytest.mark.usefixtures("quick")

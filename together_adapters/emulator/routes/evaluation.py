@@ -100,7 +100,7 @@ def _create(context: RequestContext) -> dict[str, Any]:
     if request.type == "compare" and not (parameters.get("model_a") and parameters.get("model_b")):
         raise bad_request("compare needs model_a and model_b.", param="model_a")
     data = open_dataset(context.stores.files, parameters["input_data_file_path"], "eval", "input_data_file_path")
-    job = EmulatedEvaluation(request.type, parameters, JobClock(context.state.job_seconds / 2, 300.0), data)
+    job = EmulatedEvaluation(request.type, parameters, JobClock(context.state.job_seconds / 2), data)
     data.retain()
     context.stores.evaluations.add(job.id, job)
     context.stores.threads.start(_run, context, job)

@@ -96,7 +96,7 @@ def _create(context: RequestContext) -> dict[str, Any]:
     job = FineTuneJob(
         id=f"ft-{uuid.uuid4()}",
         parameters={**request.model_dump(exclude_none=True, exclude={"model", "batch_size"}), "training_type": training_type},
-        clock=JobClock(context.state.job_seconds, 1_800.0, stuck="[slow]" in suffix),
+        clock=JobClock(context.state.job_seconds, stuck="[slow]" in suffix),
         data=data,
         validation_data=validation_data,
         base_model=base_model,

@@ -243,7 +243,7 @@ class FineTuneJob:
     def details(self) -> dict[str, Any]:
         summary, done = self.summary(), self.steps_done()
         status = summary["status"]
-        seconds_left = max(0, round(self.clock.virtual_duration * (1 - self.progress())))
+        seconds_left = max(0, round(self.clock.duration * (1 - self.progress())))
         return summary | {
             "job_id": self.id,
             "model_output_path": f"s3://emulated/{self.id}/model" if status == "completed" else "",

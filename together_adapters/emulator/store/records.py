@@ -1,4 +1,4 @@
-"""The records of an account besides its files: a dictionary of them by id, their virtual time, and each kind of record."""
+"""The records of an account besides its files: a dictionary of them by id, their time, and each kind of record."""
 
 from __future__ import annotations
 
@@ -55,10 +55,9 @@ class RecordStore(dict[str, T]):
 
 @dataclass(slots=True)
 class JobClock:
-    """Virtual time: a job that would take half an hour completes within seconds, while its timestamps span half an hour."""
+    """The time of a job: how much of it is done, and when which part was or will be done."""
 
     duration: float
-    virtual_duration: float
     stuck: bool = False  # stops halfway and never ends
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _start: float = field(default_factory=time.monotonic)
@@ -78,8 +77,8 @@ class JobClock:
         return time.monotonic() - self._stop if self._stop else 0.0
 
     def at(self, progress: float) -> str:
-        """Returns the virtual time at which that much is done."""
-        return timestamp(self.started_at + timedelta(seconds=self.virtual_duration * progress))
+        """Returns the time at which that much is done."""
+        return timestamp(self.started_at + timedelta(seconds=self.duration * progress))
 
 
 def timestamp(moment: datetime | None = None) -> str:
