@@ -7,6 +7,7 @@ collects them, and `metadata` returns them once, after the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 from langchain_core.messages import AIMessageChunk
@@ -23,6 +24,7 @@ from langchain_together_adapters.responses import (
     usage_metadata,
 )
 from langchain_together_adapters.tool_calls import final_chunks, parse_tool_call, tool_call_chunks
+from together_adapters.adapters.prototypes import copies_of
 from together_adapters.adapters.response_fields import REASONING_FIELD, reasoning_field
 from together_adapters.adapters.tool_call_deltas import ToolCallAssembler
 from together_adapters.types.reasoning import ReasoningSplitter
@@ -33,6 +35,11 @@ Part = tuple[Kind, Any, dict[str, Any] | None]
 log-probabilities of the chunk's tokens, on its first part. A plain tuple, because there is one for every token."""
 
 _EMPTY: Part = ("text", "", None)
+_PROTOTYPE = ChatGenerationChunk(message=AIMessageChunk(content=""))
+_content_message = copies_of(AIMessageChunk(content=""))
+_reasoning_message = copies_of(AIMessageChunk(content="", additional_kwargs={}))
+_generation_chunk = copies_of(_PROTOTYPE)
+_chunk_text = partial(str.__new__, type(_PROTOTYPE.text))  # langchain-core has a class of its own for it
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -165,17 +172,18 @@ class ChunkWriter:
         yield ChatGenerationChunk(message=message, generation_info=info)
 
     def _chunk(self, kind: Kind, value: Any, logprobs: dict[str, Any] | None) -> ChatGenerationChunk:
-        message: AIMessageChunk
+        text = ""
         if kind == "text":
+            text = value
             # The text has an index of its own: LangChain would number it like the first tool call, and merge the two.
             content: Any = [{"type": "text", "text": value, "index": "lc_txt_0"}] if self._content_blocks else value
-            message = AIMessageChunk(content=content)
+            message = _content_message(content=content)
         elif kind == "tool_calls":
             message = AIMessageChunk(content=[] if self._content_blocks else "", tool_call_chunks=value)
         elif kind == "reasoning" and self._content_blocks:
-            message = AIMessageChunk(content=[{"type": "reasoning", "reasoning": value, "index": "lc_rs_0"}])
+            message = _content_message(content=[{"type": "reasoning", "reasoning": value, "index": "lc_rs_0"}])
         elif kind == "reasoning":
-            message = AIMessageChunk(content="", additional_kwargs={"reasoning_content": value})
+            message = _reasoning_message(additional_kwargs={"reasoning_content": value})
         elif kind == "refusal":
             content = refusal_blocks(value, in_stream=True) if self._content_blocks else ""
             metadata = {"model_provider": PROVIDER}  # so that its content blocks have it
@@ -183,7 +191,7 @@ class ChunkWriter:
         else:
             message = AIMessageChunk(content=[] if self._content_blocks else "", additional_kwargs=value)
         if logprobs is None:
-            return ChatGenerationChunk(message=message)
+            return _generation_chunk(message=message, text=_chunk_text(text))
         return ChatGenerationChunk(message=message, generation_info={"logprobs": logprobs})
 
 

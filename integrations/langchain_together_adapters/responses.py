@@ -12,6 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, Gener
 from langchain_together_adapters.gateway import METADATA
 from langchain_together_adapters.refusals import refusal_blocks, register
 from langchain_together_adapters.tool_calls import parse_tool_calls
+from together_adapters.adapters.prototypes import copies_of
 from together_adapters.adapters.response_fields import (
     REASONING_FIELD,
     add_counts,
@@ -30,6 +31,7 @@ PROVIDER = "together"
 register(PROVIDER)
 _RENAMED_FIELDS = frozenset({"choices", "usage", "model", "object", METADATA})
 _RENAMED_CHOICE_FIELDS = frozenset("index message delta text role finish_reason logprobs top_logprobs tool_calls".split())
+_generation_chunk = copies_of(GenerationChunk(text="", generation_info=None))
 EXTRA_FIELDS = ("refusal", "function_call")
 """Fields of a message that LangChain keeps in `additional_kwargs`."""
 
@@ -139,7 +141,9 @@ class CompletionWriter:
         logprobs = chunk_logprobs(choice, text, (choice.get("delta") or {}).get("token_id"))
         if not text and logprobs is None:
             return []
-        return [GenerationChunk(text=text, generation_info=None if logprobs is None else {"logprobs": logprobs})]
+        if logprobs is None:
+            return [_generation_chunk(text=text)]
+        return [GenerationChunk(text=text, generation_info={"logprobs": logprobs})]
 
     def end(self) -> GenerationChunk:
         """Return the chunk that ends the completion."""

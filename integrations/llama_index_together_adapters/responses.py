@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_together_adapters.tool_calls import StreamedToolCall, StreamedToolCalls, parse_tool_calls
+from together_adapters.adapters.prototypes import copies_of
 from together_adapters.adapters.response_fields import (
     REASONING_FIELD,
     cached_tokens,
@@ -37,6 +38,10 @@ Tags = tuple[str, str] | None
 Body = Mapping[str, Any]
 _ASSISTANT = MessageRole.ASSISTANT
 _TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_text_block = copies_of(TextBlock(text=""))
+_text_message = copies_of(ChatMessage(role=_ASSISTANT, blocks=[]))
+_text_response = copies_of(ChatResponse(message=ChatMessage(), delta="", raw=None))
+_completion = copies_of(CompletionResponse(text="", delta="", raw=None, logprobs=None, additional_kwargs={}))
 R = TypeVar("R")
 S = TypeVar("S")
 R_co = TypeVar("R_co", covariant=True)
@@ -54,7 +59,7 @@ class ResponseParser(Protocol[R_co]):
 
 def as_completion(response: ChatResponse) -> CompletionResponse:
     """Return a chat response as the completion of a prompt."""
-    return CompletionResponse(
+    return _completion(
         text=response.message.content or "",
         delta=response.delta,
         raw=response.raw,
@@ -187,8 +192,8 @@ class ChatParser:
     def _response(self, text: str, reasoning: str, logprobs: Any, *, final: bool) -> ChatResponse:
         self._text += text
         if not (reasoning or final or logprobs or self._has_blocks) and self._text:
-            message = ChatMessage(role=_ASSISTANT, blocks=[TextBlock(text=self._text)])
-            return ChatResponse(message=message, delta=text, raw=self._last)
+            message = _text_message(blocks=[_text_block(text=self._text)])
+            return _text_response(message=message, delta=text, raw=self._last)
         self._has_blocks = True
         self._reasoning += reasoning
         if reasoning or (final and self._reasoning):
@@ -229,7 +234,7 @@ class CompletionParser:
         text = completion_delta(chunk, choice)
         self._text += text
         self._finish = choice.get("finish_reason") or self._finish
-        return CompletionResponse(
+        return _completion(
             text=self._text,
             delta=text,
             raw=_raw(chunk, self._usage),

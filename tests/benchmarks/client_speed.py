@@ -148,7 +148,7 @@ def _vectors(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
         for peer, client in _peer_clients(bench, "vectors", asynchronous=asynchronous).items()
     }
     adapter = by(_client(bench, "vectors", asynchronous=asynchronous), texts, batch_size=len(texts))
-    return Operation(name, adapter, (base(bench, "vectors", texts, len(texts)),), Goal(1.1), "ms", peers=peer_work)
+    return Operation(name, adapter, (base(bench, "vectors", texts, len(texts)),), Goal(1.05), "ms", peers=peer_work)
 
 
 def _documents(name: str, bench: Bench) -> Operation:

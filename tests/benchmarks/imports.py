@@ -44,7 +44,7 @@ IMPORTS: Final = (
         "import LangChain ChatTogether, vs BaseChatModel",
         "from langchain_together_adapters import ChatTogether",
         _CHAT_MODEL,
-        Goal(1.15),
+        Goal(1.1),
         (("langchain-together", "from langchain_together import ChatTogether"),),
     ),
     Import(

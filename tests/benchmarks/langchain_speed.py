@@ -132,7 +132,7 @@ def _stream(name: str, bench: Bench, *, answer: str, chunks: int, asynchronous: 
     floor = by(fake_model(payloads.pieces(chunks)))
     peer_works = {peer: by(model) for peer, model in _peers(bench, answer).items()}
     base_work = base(bench, answer, payloads.chat_body())
-    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.15), per=chunks, peers=peer_works)
+    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.1), per=chunks, peers=peer_works)
 
 
 def _embeddings(bench: Bench) -> Any:
@@ -145,7 +145,7 @@ def _embeddings(bench: Bench) -> Any:
 def _embed(name: str, bench: Bench) -> Operation:
     options = {"model": payloads.EMBEDDING_MODEL, "api_key": KEY, "base_url": bench.url("documents")}
     peer_models = peers.made("langchain-together", "langchain_together", "TogetherEmbeddings", **options)
-    return frameworks.embedding(name, bench, embed, _embeddings(bench), peer_models, 1.3)
+    return frameworks.embedding(name, bench, embed, _embeddings(bench), peer_models, 1.2)
 
 
 def _requests(name: str, bench: Bench) -> Row:

@@ -146,7 +146,7 @@ def _stream(name: str, bench: Bench, *, answer: str, chunks: int, asynchronous: 
     floor = by(fake_model(payloads.pieces(chunks)))
     peer_works = {peer: by(model) for peer, model in _peers(bench, answer).items()}
     base_work = base(bench, answer, payloads.chat_body())
-    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.15), per=chunks, peers=peer_works)
+    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.1), per=chunks, peers=peer_works)
 
 
 def _embedding(bench: Bench) -> Any:
@@ -158,7 +158,7 @@ def _embedding(bench: Bench) -> Any:
 def _embed(name: str, bench: Bench) -> Operation:
     options = {"model_name": payloads.EMBEDDING_MODEL, "api_key": KEY, "api_base": bench.url("documents")}
     peer_models = peers.made("llama-index-embeddings-together", "llama_index.embeddings.together", "TogetherEmbedding", **options)
-    return frameworks.embedding(name, bench, embed, _embedding(bench), peer_models, 2)
+    return frameworks.embedding(name, bench, embed, _embedding(bench), peer_models, 1.5)
 
 
 def _requests(name: str, bench: Bench) -> Row:
