@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -42,6 +44,21 @@ def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
         "together_adapters/emulator/engine/words.toml",
     }
     assert any(name.endswith("/LICENSE") for name in names)
+
+
+def test_the_sdist_holds_every_page_that_the_readme_links(tmp_path: Path) -> None:
+    if importlib.util.find_spec("hatchling") is None:
+        pytest.skip("hatchling, which builds the sdist, is not installed here")
+    from hatchling.builders.sdist import SdistBuilder
+
+    (sdist,) = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / "README.md").read_text("utf-8"))}
+    files = {link for link in links if link and "://" not in link}
+    assert len(files) > 5
+    assert files - names - {"tests/llama_index/conformance/__init__.py"} == set()  # tests are not shipped
+    assert {"pyproject.toml", "together_adapters/client.py", "cookbook/README.md"} <= names
 
 
 def test_core_dependencies_are_few() -> None:
