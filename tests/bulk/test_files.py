@@ -6,7 +6,12 @@ import datetime
 import json
 import math
 import pickle
-from collections.abc import Iterator
+import sqlite3
+import sys
+from array import array
+from collections import UserDict
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,8 +21,9 @@ import pytest
 from tests.bulk.test_batch_runs import MODEL, bodies, echo, expected, run, sent, texts
 from together_adapters import Together
 from together_adapters.bulk import answer_files, inputs
-from together_adapters.bulk.answer_files import AnswerFiles, State, trim
+from together_adapters.bulk.answer_files import AnswerFiles, AnswerLog, State, trim
 from together_adapters.bulk.inputs import body_of, read_requests
+from together_adapters.bulk.request_files import Pending, unpack
 from together_adapters.bulk.status import read_status
 from together_adapters.control.prices import Tokens
 from together_adapters.emulator import Emulator
@@ -65,18 +71,52 @@ def packages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return str(request.param)
 
 
+def requests_of(values: Any, model: str | None = None) -> list[tuple[str, str, bytes]]:
+    """The id, the model and the line of each request."""
+    blocks = read_requests(values, CHAT, model)
+    return [
+        request
+        for block in blocks
+        for request in zip(block.ids, block.models, block.lines().splitlines(keepends=True), strict=True)
+    ]
+
+
 def test_requests_are_the_same_with_orjson_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("orjson")
-    fast = [*read_requests(BODIES, CHAT, None)]
+    fast = requests_of(BODIES)
     monkeypatch.setattr(inputs, "_dumps", None)
-    assert fast == [*read_requests(BODIES, CHAT, None)]
+    assert fast == requests_of(BODIES)
     assert [json.loads(body_of(line))["model"] for _, _, line in fast] == [MODEL] * len(BODIES)
     assert [json.loads(line)["custom_id"] for _, _, line in fast] == [id for id, _, _ in fast]
 
 
+ALIKE: dict[str, Callable[[int], Any]] = {
+    "usual": lambda n: chat(f"text {n}", temperature=n / 7, stop=["a", str(n)]),
+    "one at the end with objects": lambda n: chat("text" if n < 9 else [{"type": "text", "b": 1, "a": 2}]),
+    "one with a tool": lambda n: chat("text", tools=["x"] if n < 9 else [{"b": 1, "a": 2}]),
+    "one without a model": lambda n: {**chat("text"), "model": MODEL if n < 9 else None},
+    "one with another key": lambda n: chat("text", **{"a" if n < 9 else "b": 1}),
+    "one that would stream": lambda n: chat("text", **({"stream": True} if n == 9 else {"n": n})),
+    "one with a null in a message": lambda n: {"model": MODEL, "messages": [{"role": "a", "content": "b" if n < 9 else None}]},
+    "one that is no dict": lambda n: chat(str(n)) if n < 9 else UserDict(chat(str(n))),
+    "without a model": lambda n: {"messages": [{"role": "user", "content": str(n)}], "seed": n},
+    "with messages of any kind": lambda n: {"messages": ["text", {"b": "1", "a": "2"}, 3][: n % 4]},
+    "with keys of another type": lambda n: chat("text", bias={n: 1}),
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_bodies_that_are_alike_are_read_as_others_are(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    values = [ALIKE[kind](number) for number in range(10)] * 2
+    together = requests_of(values, MODEL)
+    monkeypatch.setattr(inputs, "_encode_alike", lambda bodies, model: None)
+    assert together == requests_of(values, MODEL)
+    assert len({id for id, _, _ in together}) <= 10
+
+
 def test_the_order_of_keys_counts_only_where_it_can_change_an_answer(packages: str) -> None:
     def ids(*values: Any) -> int:
-        return len({id for id, _, _ in read_requests(values, CHAT, MODEL)})
+        return len({id for id, _, _ in requests_of(values, MODEL)})
 
     message = {"role": "user", "content": "a"}
     same = (
@@ -148,7 +188,7 @@ def read(folder: Path, content: bytes, **options: Any) -> AnswerFiles:
     answers = AnswerFiles(folder, CHAT)
     answers.grow(1)
     (folder / "a.jsonl").write_bytes(content)
-    answers.add(answers.read("a.jsonl", {"a": 0}, **options), MODEL, may_retry=True)
+    answers.add(answers.read("a.jsonl", Pending("a", range(1)), **options), MODEL, may_retry=True)
     return answers
 
 
@@ -160,6 +200,23 @@ def test_lines_of_answers(packages: str, tmp_path: Path, kind: str) -> None:
     assert answers.tokens[MODEL] == tokens
     if state == State.ANSWERED:
         assert answers.lines([0])[0].strip() in content
+
+
+@pytest.mark.parametrize("order", ["abcdefgh", "hgfedcba", "abcdhgfe", "abcdefgabz", "abzcdaefgh"])
+def test_answers_in_any_order(packages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    monkeypatch.setattr(answer_files, "_BLOCK", 2 * len(line("a", answer())) - 9)  # two lines
+    content = b"".join(line(id, answer(f"{id} at {position}")) for position, id in enumerate(order))
+    answers, pending = AnswerFiles(tmp_path, CHAT), Pending("abcdefgh", range(8))
+    answers.grow(8)
+    (tmp_path / "a.jsonl").write_bytes(content)
+    answers.add(answers.read("a.jsonl", pending), MODEL, may_retry=True)
+    found = {id for id in "abcdefgh" if id in order}
+    assert [*pending.by_id] == [id for id in "abcdefgh" if id not in found]
+    assert answers.tokens[MODEL] == Tokens(5 * len(found), 0, 2 * len(found), 0)
+    for number, id in enumerate("abcdefgh"):
+        text = f'"{id} at {order.index(id)}"'.encode() if id in found else b""
+        assert text in answers.lines(range(number, number + 1))[0]
+        assert answers.states[number] == (State.ANSWERED if id in found else State.NEW)
 
 
 @pytest.mark.parametrize("content", [b'{"custom_id":"a"', b"[]\n", b"no\n", line("a", answer())[:-9]])
@@ -175,6 +232,24 @@ def test_the_end_of_a_file_whose_process_was_killed(packages: str, tmp_path: Pat
         path.write_bytes(content)
         trim(path)
         assert path.read_bytes() == rest
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits to the size of files")
+def test_a_line_for_which_there_is_no_room_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    import resource
+
+    log = AnswerLog(tmp_path / "log.jsonl")
+    log.add(b"one\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"log\.jsonl"):
+            log.add(b"two\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert log.add(b"three\n") == (4, 6)
+    log.close()
+    assert log.path.read_bytes() == b"one\nthree\n"
 
 
 # Runs
@@ -221,3 +296,20 @@ def test_files_of_a_run_that_could_not_begin(flavour: Any, emulator: Emulator, t
     assert [*(tmp_path / "run.sqlite-files").iterdir()] == []
     assert len(run(flavour, bodies(3), checkpoint=path)) == 3
     assert sent(emulator, "POST", "/v1/batches") == 1
+
+
+def test_a_checkpoint_of_the_layout_before(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:
+    """There, numbers that follow each other were written like others."""
+    echo(emulator)
+    path = tmp_path / "run.sqlite"
+    run(flavour, bodies(30), checkpoint=path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table, column in (("requests", "numbers"), ("shards", "numbers"), ("run", "inputs")):
+            [(blob,)] = connection.execute(f"SELECT {column} FROM {table}").fetchall()
+            numbers = array("I", unpack(blob)).tobytes()
+            assert len(blob) < len(numbers) == 4 * 30
+            connection.execute(f"UPDATE {table} SET {column} = ?", (numbers,))
+        connection.execute("PRAGMA user_version = 2")
+    assert texts(flavour, run(flavour, bodies(40), checkpoint=path)) == expected(40)
+    assert sent(emulator, "POST", "/v1/batches") == 2
+    assert read_status(path).total == 40

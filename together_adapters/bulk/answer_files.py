@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import IntEnum
-from io import BufferedReader
-from itertools import accumulate, compress
+from io import BufferedReader, BytesIO
+from itertools import compress
+from operator import sub
 from pathlib import Path
 from typing import Any, Final
 
 from together_adapters.bulk.outcomes import Failure, read_line
-from together_adapters.bulk.request_files import span_of
+from together_adapters.bulk.request_files import Pending, compact
 from together_adapters.control.prices import Tokens
 from together_adapters.errors import DownloadError
 
@@ -72,8 +73,8 @@ class AnswerFiles:
 
     # What is in a file
 
-    def read(self, name: str, numbers_by_id: dict[str, int], *, is_growing: bool = False) -> AnswerFile:
-        """Reads a file. `numbers_by_id` are the numbers of requests that may be in it; those that are answered are taken out.
+    def read(self, name: str, pending: Pending, *, is_growing: bool = False) -> AnswerFile:
+        """Reads a file with answers to requests that are pending, of which those that are answered no longer are.
 
         The end of a file that `is_growing` may be a part of a line.
 
@@ -82,36 +83,40 @@ class AnswerFiles:
         """
         file = AnswerFile(name, self.index(name) << _FILE, is_growing=is_growing)
         with (self.folder / name).open("rb") as lines:
-            self._read_lines(lines, numbers_by_id, file)
+            self._read_lines(lines, pending, file)
         return file
 
-    def _read_lines(self, lines: BufferedReader, numbers_by_id: dict[str, int], file: AnswerFile) -> None:
-        while block := lines.readlines(_BLOCK):
+    def _read_lines(self, lines: BufferedReader, pending: Pending, file: AnswerFile) -> None:
+        while block := lines.read(_BLOCK) + lines.readline():
+            ends = _line_ends(block)
             try:
-                answers = [*map(self._decode, block)]
+                answers = self._decode(block)
             except self._unusual:
-                for line in block:
-                    self._take_line(line, numbers_by_id, file)
+                answers = []
+            if answers and len(answers) == len(ends) and ends[-1] == len(block):
+                self._take(answers, ends, pending, file)
             else:
-                self._take(answers, block, numbers_by_id, file)
+                for line in BytesIO(block):
+                    self._take_line(line, pending, file)
 
-    def _take(self, answers: list[Any], lines: list[bytes], numbers_by_id: dict[str, int], file: AnswerFile) -> None:
+    def _take(self, answers: list[Any], ends: list[int], pending: Pending, file: AnswerFile) -> None:
         """Takes the answers in usual lines, which are many."""
         from together_adapters.bulk.answer_lines import tokens_of
 
-        positions = [*accumulate(map(len, lines), initial=file.base | file.size)]
-        numbers = [numbers_by_id.pop(answer.custom_id, -1) for answer in answers]
-        file.size = positions.pop() - file.base
+        offset = file.base | file.size
+        file.size += ends[-1]
+        numbers = pending.take([answer.custom_id for answer in answers])
+        starts = [0, *ends[:-1]]
+        positions, lengths = [offset + start for start in starts], [*map(sub, ends, starts)]
         if -1 in numbers:  # a request that is none of ours, or answered already
             is_ours = [number >= 0 for number in numbers]
-            answers, lines = [*compress(answers, is_ours)], [*compress(lines, is_ours)]
-            positions, numbers = [*compress(positions, is_ours)], [*compress(numbers, is_ours)]
+            answers, numbers, positions, lengths = ([*compress(each, is_ours)] for each in (answers, numbers, positions, lengths))
         file.numbers.extend(numbers)
         file.positions.extend(positions)
-        file.lengths.extend(map(len, lines))
+        file.lengths.extend(lengths)
         file.tokens.add(tokens_of(answers))
 
-    def _take_line(self, line: bytes, numbers_by_id: dict[str, int], file: AnswerFile) -> None:
+    def _take_line(self, line: bytes, pending: Pending, file: AnswerFile) -> None:
         """Takes a line of any kind."""
         position = file.base | file.size
         file.size += len(line)
@@ -121,12 +126,12 @@ class AnswerFiles:
             id, outcome = read_line(line, self._endpoint)
         except ValueError as error:
             raise DownloadError(f"a line of {file.name} is damaged ({error}): {line[:100]!r}") from None
-        if (number := numbers_by_id.get(id)) is None:
+        if (number := pending.by_id.get(id)) is None:
             return
         if isinstance(outcome, Failure):
             file.failures.append((number, position, len(line), outcome))
             return
-        del numbers_by_id[id]
+        del pending.by_id[id]
         file.numbers.append(number)
         file.positions.append(position)
         file.lengths.append(len(line))
@@ -139,8 +144,9 @@ class AnswerFiles:
         for number, position, length, failure in file.failures:
             if self.states[number] not in (State.ANSWERED, State.REFUSED):
                 self._set(number, _state_of(failure, may_retry=may_retry), position, length)
-        numbers = file.numbers
-        if (span := span_of(numbers)) is not None:  # the answers came in the order of the requests
+        numbers = compact(file.numbers)
+        if isinstance(numbers, range):  # the answers came in the order of the requests
+            span = slice(numbers.start, numbers.stop)
             self.states[span] = bytes((State.ANSWERED,)) * len(numbers)
             self._positions[span], self._lengths[span] = file.positions, file.lengths
         else:
@@ -168,15 +174,18 @@ class AnswerFiles:
             self._names.append(name)
         return self._names.index(name)
 
-    def lines(self, numbers: Iterable[int]) -> list[bytes]:
+    def lines(self, numbers: Sequence[int]) -> list[bytes]:
         """Returns the line of each request: its answer or its failure, or nothing if it was not sent."""
-        positions, lengths = [*map(self._positions.__getitem__, numbers)], [*map(self._lengths.__getitem__, numbers)]
+        if isinstance(numbers, range):
+            span = slice(numbers.start, numbers.stop)
+            positions, lengths = self._positions[span].tolist(), self._lengths[span].tolist()
+        else:
+            positions, lengths = [*map(self._positions.__getitem__, numbers)], [*map(self._lengths.__getitem__, numbers)]
         start, end = min(positions, default=_NOWHERE), max(positions, default=_NOWHERE)
         if start >> _FILE == end >> _FILE != _NO_FILE and end - start < _SPAN:  # as nearly always
             content = self._read(start, end - start + lengths[positions.index(end)])
-            return [
-                content[position - start : position - start + length] for position, length in zip(positions, lengths, strict=True)
-            ]
+            starts = [position - start for position in positions]
+            return [content[begin : begin + length] for begin, length in zip(starts, lengths, strict=True)]
         return [self._read(position, length) for position, length in zip(positions, lengths, strict=True)]
 
     def _read(self, position: int, length: int) -> bytes:
@@ -201,8 +210,9 @@ class AnswerLog:
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            error.filename = error.filename or str(self.path)  # as of a full disk
+        except OSError as error:  # as of a full disk
+            self._file.truncate(offset)  # the next line must not follow a part of this one
+            error.filename = error.filename or str(self.path)
             raise
         self._size += len(line)
         return offset, len(line)
@@ -228,21 +238,28 @@ def trim(path: Path) -> None:
             file.truncate(end)
 
 
+def _line_ends(block: bytes) -> list[int]:
+    ends, end = [], 0
+    while end := block.find(b"\n", end) + 1:
+        ends.append(end)
+    return ends
+
+
 def _state_of(failure: Failure, *, may_retry: bool) -> State:
     if failure.is_final:
         return State.REFUSED
     return State.RETRY if failure.may_pass and may_retry else State.FAILED
 
 
-def _decoder(endpoint: str) -> tuple[Callable[[bytes], Any], type[Exception]]:
+def _decoder(endpoint: str) -> tuple[Callable[[bytes], list[Any]], type[Exception]]:
     """Returns a function that parses usual lines fast, and its exception for others: for all, without msgspec."""
     with suppress(ImportError):
-        from together_adapters.bulk.answer_lines import DecodeError, line_decoder
+        from together_adapters.bulk.answer_lines import DecodeError, lines_decoder
 
-        if (decode := line_decoder(endpoint)) is not None:
+        if (decode := lines_decoder(endpoint)) is not None:
             return decode, DecodeError  # which is no ValueError before msgspec 0.20
     return _refuse, ValueError
 
 
-def _refuse(line: bytes) -> Any:
+def _refuse(lines: bytes) -> list[Any]:
     raise ValueError

@@ -17,7 +17,7 @@ from together_adapters.control.estimates import MAX_COUNT
 from together_adapters.control.prices import Tokens
 from together_adapters.resources.batches import CHAT
 
-__all__ = ["DecodeError", "line_decoder", "tokens_of"]
+__all__ = ["DecodeError", "lines_decoder", "tokens_of"]
 
 _Count = Annotated[int, Meta(ge=0, lt=MAX_COUNT)]
 
@@ -85,25 +85,26 @@ class _Line(Struct, Generic[B], gc=False):
 
 def tokens_of(answers: list[Any]) -> Tokens:
     """Returns the tokens of parsed lines; nested counts count over flat ones."""
-    usages: list[_Usage] = [answer.response.body.usage for answer in answers]
-    tokens = Tokens(
-        sum([usage.prompt_tokens for usage in usages]),
-        sum([usage.cached_tokens or 0 for usage in usages]),
-        sum([usage.completion_tokens for usage in usages]),
-        sum([usage.reasoning_tokens or 0 for usage in usages]),
-    )
-    for usage in usages:
+    tokens = Tokens()
+    for answer in answers:
+        usage: _Usage = answer.response.body.usage
+        tokens.input += usage.prompt_tokens
+        tokens.output += usage.completion_tokens
         if (prompt := usage.prompt_tokens_details) is not None:
-            tokens.cached += prompt.cached_tokens - (usage.cached_tokens or 0)
+            tokens.cached += prompt.cached_tokens
+        elif usage.cached_tokens:
+            tokens.cached += usage.cached_tokens
         if (completion := usage.completion_tokens_details) is not None:
-            tokens.reasoning += completion.reasoning_tokens - (usage.reasoning_tokens or 0)
+            tokens.reasoning += completion.reasoning_tokens
+        elif usage.reasoning_tokens:
+            tokens.reasoning += usage.reasoning_tokens
     return tokens
 
 
 _LINES: Final[Mapping[str, Any]] = {CHAT: _Line[_Chat], COMPLETIONS: _Line[_Completion], EMBEDDINGS: _Line[_Embeddings]}
 
 
-def line_decoder(endpoint: str) -> Callable[[bytes], Any] | None:
-    """Returns a function that parses a line of an endpoint's answers; None for an endpoint whose answers have no type here."""
+def lines_decoder(endpoint: str) -> Callable[[bytes], list[Any]] | None:
+    """Returns a function that parses lines of an endpoint's answers; None for an endpoint whose answers have no type here."""
     line = _LINES.get(endpoint)
-    return None if line is None else Decoder(line).decode
+    return None if line is None else Decoder(line).decode_lines

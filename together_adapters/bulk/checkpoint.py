@@ -17,9 +17,20 @@ from typing import Any, Final
 
 from together_adapters.bulk.answer_files import AnswerFile, AnswerFiles, AnswerLog, State, trim
 from together_adapters.bulk.database import Database
-from together_adapters.bulk.inputs import Request, body_of
+from together_adapters.bulk.inputs import Requests, body_of
 from together_adapters.bulk.outcomes import Failure, failure_line, failure_of
-from together_adapters.bulk.request_files import RequestFile, RequestFiles, file_name
+from together_adapters.bulk.request_files import (
+    Numbers,
+    Pending,
+    RequestFile,
+    RequestFiles,
+    compact,
+    file_name,
+    pack,
+    put,
+    select,
+    unpack,
+)
 from together_adapters.control.prices import Tokens
 from together_adapters.errors import ConfigurationError, DatasetError, DownloadError
 from together_adapters.resources.batch_files import MAX_BYTES
@@ -67,7 +78,7 @@ class Checkpoint:
         self.folder = self.database.folder
         self.requests = RequestFiles(self.folder)
         self.answers = AnswerFiles(self.folder, endpoint)
-        self.inputs = array("I")
+        self.inputs: Numbers = range(0)
         self._logs: dict[str, tuple[int, AnswerLog]] = {}  # by model
         self._may_plan = True
         try:
@@ -84,22 +95,24 @@ class Checkpoint:
         run = self.database.run
         for name, model, size, numbers, ids in run("SELECT name, model, size, numbers, ids FROM requests ORDER BY file"):
             self._check_file(name, size)
-            self.requests.add(RequestFile(name, model, size, _numbers(numbers), ids))
+            self.requests.add(RequestFile(name, model, size, unpack(numbers), ids))
         self.answers.grow(len(self.requests))
         for name, model in run("SELECT name, model FROM answers WHERE shard IS NULL"):
             self._check_file(name, None)
             if not read_only:
                 trim(self.folder / name)
-            self.answers.add(self.answers.read(name, self.requests.numbers(), is_growing=True), model, may_retry=True)
+            self.answers.add(
+                self.answers.read(name, self.requests.pending(range(len(self.requests))), is_growing=True), model, may_retry=True
+            )
         for shard, model, round, numbers in run(
             f"SELECT number, model, round, numbers FROM shards WHERE {_HAS_ENDED} ORDER BY number"  # noqa: S608
         ):
-            numbers_by_id = self.requests.numbers(_numbers(numbers))
+            pending = self.requests.pending(unpack(numbers))
             for name, size in run("SELECT name, size FROM answers WHERE shard = ? ORDER BY file", (shard,)):
                 self._check_file(name, size)
-                self.answers.add(self.answers.read(name, numbers_by_id), model, may_retry=round < ROUNDS)
+                self.answers.add(self.answers.read(name, pending), model, may_retry=round < ROUNDS)
         for inputs, has_ended in run("SELECT inputs, ended FROM run"):
-            self.inputs = _numbers(inputs)
+            self.inputs = unpack(inputs)
             if has_ended:
                 self.answers.states = self.answers.states.translate(_AGAIN)
 
@@ -117,7 +130,7 @@ class Checkpoint:
     # Inputs
 
     def read_inputs(
-        self, requests: Iterable[Request], *, max_lines: int, max_bytes: int = MAX_BYTES, is_part: bool = False
+        self, requests: Iterable[Requests], *, max_lines: int, max_bytes: int = MAX_BYTES, is_part: bool = False
     ) -> None:
         """Takes the inputs of this run: those that are known are recognized by their content, new ones are added.
 
@@ -127,18 +140,18 @@ class Checkpoint:
             DatasetError: An input of the run before is missing.
         """
         before = len(self.requests)
-        inputs, files = self.requests.read(requests, self.requests.numbers(), max_lines, max_bytes)
+        inputs, files = self.requests.read(requests, self.requests.numbers_by_id(), max_lines, max_bytes)
         try:
             if not is_part:
                 self._check_missing(inputs, before)
             with self.database.transaction():
                 self.database.run_many(
                     "INSERT INTO requests (name, model, size, numbers, ids) VALUES (?, ?, ?, ?, ?)",
-                    [(file.name, file.model, file.size, file.numbers.tobytes(), file.ids) for file in files],
+                    [(file.name, file.model, file.size, pack(file.numbers), file.ids) for file in files],
                 )
                 self.database.run(
                     "INSERT INTO run VALUES (1, ?, 0) ON CONFLICT (only) DO UPDATE SET inputs = excluded.inputs",
-                    (inputs.tobytes(),),
+                    (pack(inputs),),
                 )
                 if is_part:
                     self._forget_unsent({*inputs})
@@ -149,7 +162,7 @@ class Checkpoint:
         self.inputs = inputs
         self.answers.grow(len(self.requests))
 
-    def _check_missing(self, inputs: array[int], before: int) -> None:
+    def _check_missing(self, inputs: Numbers, before: int) -> None:
         """Raises a DatasetError if one of the requests of the run before is not among the inputs."""
         is_there = bytearray(before)
         for number in inputs if before else ():
@@ -166,7 +179,7 @@ class Checkpoint:
     def _forget_unsent(self, inputs: set[int]) -> None:
         """Deletes shards without a job that have none of the inputs."""
         for number, numbers in self.database.run(f"SELECT number, numbers FROM shards WHERE {_NO_JOB}"):  # noqa: S608
-            if inputs.isdisjoint(_numbers(numbers)):
+            if inputs.isdisjoint(unpack(numbers)):
                 self.database.run("DELETE FROM shards WHERE number = ?", (number,))
 
     # Plans
@@ -181,7 +194,7 @@ class Checkpoint:
                 for model, numbers in self._divide(self._unsent(states), max_lines, max_bytes):
                     self.database.run(
                         "INSERT INTO shards (round, model, state, numbers, name) VALUES (?, ?, 'written', ?, ?)",
-                        (round, model, numbers.tobytes(), file_name(self.requests.ids(numbers))),
+                        (round, model, pack(numbers), file_name(self.requests.ids(numbers))),
                     )
                     self.database.run("UPDATE run SET ended = 0")
 
@@ -192,17 +205,15 @@ class Checkpoint:
             flags = bytearray(map(and_, flags, self.requests.flags(self.inputs)))
         if 1 in flags:
             for (numbers,) in self.database.run(f"SELECT numbers FROM shards WHERE NOT {_HAS_ENDED}"):  # noqa: S608
-                for number in _numbers(numbers):
-                    flags[number] = 0
+                put(flags, unpack(numbers), 0)
         return flags
 
-    def _divide(self, flags: bytearray, max_lines: int, max_bytes: int) -> Iterator[tuple[str, array[int]]]:
+    def _divide(self, flags: bytearray, max_lines: int, max_bytes: int) -> Iterator[tuple[str, Numbers]]:
         """Yields the model and the requests of shards. A file of requests that is large enough is a shard as it is."""
         for file in self.requests.files:
-            if max_lines <= 2 * len(file.numbers) <= 2 * max_lines and all(map(flags.__getitem__, file.numbers)):
+            if max_lines <= 2 * len(file.numbers) <= 2 * max_lines and 0 not in select(flags, file.numbers):
                 yield file.model, file.numbers
-                for number in file.numbers:
-                    flags[number] = 0
+                put(flags, file.numbers, 0)
         rows = [(model, number, len(line)) for number, model, line in self.requests.lines(flags)]
         yield from _packs(sorted(rows), max_lines, max_bytes)
 
@@ -247,8 +258,8 @@ class Checkpoint:
         if all(file.name != shard.name for file in self.requests.files):
             (self.folder / shard.name).unlink(missing_ok=True)
 
-    def _numbers_of(self, shard: Shard) -> array[int]:
-        return _numbers(self.database.run("SELECT numbers FROM shards WHERE number = ?", (shard.number,))[0][0])
+    def _numbers_of(self, shard: Shard) -> Numbers:
+        return unpack(self.database.run("SELECT numbers FROM shards WHERE number = ?", (shard.number,))[0][0])
 
     def read_files(self, shard: Shard, names: Sequence[str], missing: Mapping[str, str], status: str) -> Shard:
         """Reads the answers of a shard from the files of its job; what is in none of them has the error `missing`.
@@ -256,15 +267,15 @@ class Checkpoint:
         Of what failed, that which another try may mend waits for the second round, unless this was it. A damaged file is a
         DownloadError.
         """
-        numbers_by_id = self.requests.numbers(self._numbers_of(shard))
-        files = [self.answers.read(name, numbers_by_id) for name in names]
+        pending = self.requests.pending(self._numbers_of(shard))
+        files = [self.answers.read(name, pending) for name in names]
         if empty := next((file.name for file in files if not file.size), None):
             raise DownloadError(f"{empty} is empty: the file of a job has answers")
         for file in files:
             for number, *_ in file.failures:
-                numbers_by_id.pop(self.requests.id(number), None)
-        if numbers_by_id:
-            files.insert(0, self._write_missing(shard, numbers_by_id, failure_of(missing)))
+                pending.by_id.pop(self.requests.id(number), None)
+        if pending.by_id:
+            files.insert(0, self._write_missing(shard, pending, failure_of(missing)))
         tokens = Tokens()
         for file in files:
             tokens.add(file.tokens)
@@ -279,11 +290,11 @@ class Checkpoint:
         self._may_plan = True
         return shard
 
-    def _write_missing(self, shard: Shard, ids: dict[str, int], failure: Failure) -> AnswerFile:
+    def _write_missing(self, shard: Shard, pending: Pending, failure: Failure) -> AnswerFile:
         name = f"answers-{shard.number}-missing.jsonl"
         with (self.folder / name).open("wb") as file:
-            file.writelines(failure_line(id, failure) for id in ids)
-        return self.answers.read(name, dict(ids))
+            file.writelines(failure_line(id, failure) for id in pending.by_id)
+        return self.answers.read(name, pending)
 
     def answer(self, number: int, model: str, line: bytes, outcome: Tokens | Failure) -> None:
         """Keeps the answer to one request, which was sent alone."""
@@ -315,7 +326,7 @@ class Checkpoint:
     def count_unsent(self) -> int:
         """Returns how many requests have no answer and are in no job."""
         waiting = self.database.run(f"SELECT numbers FROM shards WHERE {_NO_JOB}")  # noqa: S608
-        return self._unsent().count(1) + sum(len(_numbers(numbers)) for (numbers,) in waiting)
+        return self._unsent().count(1) + sum(len(unpack(numbers)) for (numbers,) in waiting)
 
     def unsent(self) -> Iterator[tuple[int, str, bytes]]:
         """Yields number, model and body of the requests that have no answer and are in no shard."""
@@ -337,7 +348,7 @@ class Checkpoint:
         """Yields model and body of the requests of a shard, or of all that have no answer yet."""
         if shard is None:
             states = self.answers.states
-            numbers: Iterable[int] = [number for number in dict.fromkeys(self.inputs) if states[number] in _UNSENT]
+            numbers: Sequence[int] = [number for number in dict.fromkeys(self.inputs) if states[number] in _UNSENT]
         else:
             numbers = self._numbers_of(shard)
         for _, model, line in self.requests.lines(self.requests.flags(numbers)):
@@ -358,21 +369,15 @@ class Checkpoint:
         self.database.close()
 
 
-def _numbers(blob: bytes) -> array[int]:
-    numbers = array("I")
-    numbers.frombytes(blob)
-    return numbers
-
-
-def _packs(rows: Iterable[tuple[str, int, int]], max_lines: int, max_bytes: int) -> Iterator[tuple[str, array[int]]]:
+def _packs(rows: Iterable[tuple[str, int, int]], max_lines: int, max_bytes: int) -> Iterator[tuple[str, Numbers]]:
     """Yields models and numbers of shards; rows are models, numbers and lengths of lines, those of a model together."""
     numbers, current, size = array("I"), "", 0
     for model, number, length in rows:
         if numbers and (model != current or len(numbers) >= max_lines or size + length > max_bytes):
-            yield current, numbers
+            yield current, compact(numbers)
             numbers, size = array("I"), 0
         current = model
         numbers.append(number)
         size += length
     if numbers:
-        yield current, numbers
+        yield current, compact(numbers)

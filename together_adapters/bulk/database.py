@@ -17,7 +17,8 @@ from together_adapters.control.database import ERROR_NUMBERS
 from together_adapters.errors import ConfigurationError
 
 APPLICATION_ID: Final = 0x546F6742  # "TogB"
-VERSION: Final = 2
+VERSION: Final = 3
+_OLDEST: Final = 2  # which has no numbers that are packed as a span
 SCHEMA: Final = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE requests (  -- files of requests
@@ -25,12 +26,12 @@ CREATE TABLE requests (  -- files of requests
     name TEXT NOT NULL,
     model TEXT NOT NULL,
     size INTEGER NOT NULL,
-    numbers BLOB NOT NULL,   -- of its requests, 32 bits each
+    numbers BLOB NOT NULL,   -- of its requests, as `request_files.pack` writes them
     ids BLOB NOT NULL        -- of its requests, made of their content
 );
 CREATE TABLE run (
     only INTEGER PRIMARY KEY CHECK (only = 1),
-    inputs BLOB NOT NULL,    -- the number of the request of each input, 32 bits each
+    inputs BLOB NOT NULL,    -- the number of the request of each input, packed
     ended INTEGER NOT NULL   -- whether the run came to its end
 );
 CREATE TABLE shards (
@@ -218,11 +219,13 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
             f"{path} was written by a newer version of together-adapters (layout {version}, this one reads {VERSION}): "
             "upgrade, or name another checkpoint"
         )
-    if application == APPLICATION_ID and version < VERSION:
+    if application == APPLICATION_ID and version < _OLDEST:
         raise ConfigurationError(f"{path} was written by an older version of together-adapters: name another checkpoint")
     if application == APPLICATION_ID:
         if (problem := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(problem)
+        if version < VERSION and not read_only:
+            connection.execute(f"PRAGMA user_version = {VERSION}")
         return
     if application or version or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         raise ConfigurationError(f"{path} is a database of another program, not a checkpoint: name another file")

@@ -1,13 +1,16 @@
-"""Inputs of a run: request bodies of any iterable or file, each as the line that is sent, with an id that is made of its content."""
+"""Inputs of a run: request bodies of any iterable or file, each as the JSON that is sent, with an id that is made of its content."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain, islice, repeat
+from math import isfinite
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
@@ -26,17 +29,49 @@ else:
     _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
     _SORTED = _STRICT | orjson.OPT_SORT_KEYS
 
-Request = tuple[str, str, bytes]
-"""The id, the model, and the line of a file that is uploaded."""
 ID_BYTES: Final = 16
-_LINE: Final = b'{"custom_id":"%b","body":%b}\n'
-_BODY: Final = slice(len(_LINE % (b"0" * 2 * ID_BYTES, b"")) - 2, -2)  # of a line
-_MAX_BODY: Final = MAX_BYTES - len(_LINE) - 2 * ID_BYTES
+_LINE: Final = (b'{"custom_id":"', b'","body":', b"}\n")  # around the id and the body
+_BODY: Final = slice(len(_LINE[0]) + 2 * ID_BYTES + len(_LINE[1]), -len(_LINE[2]))  # of a line
+_LINE_SIZE: Final = sum(map(len, _LINE)) + 2 * ID_BYTES  # without the body
+_MAX_BODY: Final = MAX_BYTES - _LINE_SIZE
+_BLOCK: Final = 200  # requests that are read at once
+_BLOCK_BYTES: Final = 1 << 22  # of long bodies it is fewer
 _SEQUENCES: Final = (list, tuple)
+_SCALARS: Final = frozenset({str, int, bool, float})
 _LINE_KEYS: Final = frozenset({"custom_id", "body", "method", "url"})
 
 
-def read_requests(bodies: Bodies, endpoint: str, model: str | None) -> Iterator[Request]:
+class Requests(NamedTuple):
+    """Some requests.
+
+    Attributes:
+        ids: Made of their bodies.
+        models: Their models.
+        bodies: Their JSON.
+    """
+
+    ids: Sequence[str]
+    models: Sequence[str]
+    bodies: Sequence[bytes]
+
+    @property
+    def size(self) -> int:
+        """The bytes of their lines."""
+        return sum(map(len, self.bodies)) + _LINE_SIZE * len(self.bodies)
+
+    def lines(self) -> bytes:
+        """Returns their lines in a file that is uploaded."""
+        parts = [*_LINE[:1], b"", *_LINE[1:2], b"", *_LINE[2:]] * len(self.ids)
+        parts[1::5], parts[3::5] = map(str.encode, self.ids), self.bodies
+        return b"".join(parts)
+
+    def take(self, positions: Sequence[int]) -> Requests:
+        """Returns some of them."""
+        ids, models, bodies = self
+        return Requests([ids[i] for i in positions], [models[i] for i in positions], [bodies[i] for i in positions])
+
+
+def read_requests(bodies: Bodies, endpoint: str, model: str | None) -> Iterator[Requests]:
     """Yields the requests of bodies, or of a JSON Lines file with one body, or one line of a batch's file, in each line.
 
     The keys of a body and of its messages are put in one order, so that equal requests have one id. What lies deeper is not: the order
@@ -46,18 +81,12 @@ def read_requests(bodies: Bodies, endpoint: str, model: str | None) -> Iterator[
         values, source = _read_file(Path(bodies)), f" of {bodies}"
     else:
         values, source = iter(bodies), ""
-    for index, value in enumerate(values):
-        try:
-            if (content := _encode_usual(value)) is None:
-                name, content = _encode(value, model)
-            else:
-                name = value["model"]
-            if len(content) > _MAX_BODY:
-                raise ValueError(f" has {len(content):,} bytes; a batch takes {MAX_BYTES:,} at most")
-        except ValueError as error:
-            raise DatasetError(f"request {index}{source}{error}. Nothing was sent") from None
-        id = blake2b(content, digest_size=ID_BYTES).hexdigest()
-        yield id, name, _LINE % (id.encode(), content)
+    index, count = 0, 1
+    while block := [*islice(values, count)]:
+        models, contents = _encode_alike(block, model) or _encode_each(block, model, index, source)
+        yield Requests(_ids(contents), models, contents)
+        index += len(block)
+        count = min(_BLOCK, 1 + _BLOCK_BYTES * len(block) // sum(map(len, contents)))
 
 
 def body_of(line: bytes) -> bytes:
@@ -65,25 +94,49 @@ def body_of(line: bytes) -> bytes:
     return line[_BODY]
 
 
+def _ids(contents: list[bytes]) -> list[str]:
+    ids, new = [], blake2b(digest_size=ID_BYTES).copy  # sooner than the constructor
+    for content in contents:
+        hash = new()
+        hash.update(content)
+        ids.append(hash.hexdigest())
+    return ids
+
+
+def _encode_each(bodies: list[Any], model: str | None, start: int, source: str) -> tuple[list[str], list[bytes]]:
+    """Returns models and JSON of bodies, of which the first has the index `start`."""
+    models, contents = [], []
+    for index, body in enumerate(bodies, start):
+        try:
+            name, content = _encode(body, model)
+            if len(content) > _MAX_BODY:
+                raise ValueError(f" has {len(content):,} bytes; a batch takes {MAX_BYTES:,} at most")
+        except ValueError as error:
+            raise DatasetError(f"request {index}{source}{error}. Nothing was sent") from None
+        models.append(name)
+        contents.append(content)
+    return models, contents
+
+
 def _encode(body: Any, model: str | None) -> tuple[str, bytes]:
     """Returns the model and the JSON of a body: keys in order, without what is None or would stream."""
-    if not isinstance(body, Mapping):
+    if type(body) is not dict and not isinstance(body, Mapping):
         raise ValueError(f": a request body is an object, not {type(body).__name__}")
     name = body.get("model") or model
     if not isinstance(name, str) or not name:
         raise ValueError(": the body names no model; add one, or pass model=")
-    values = {key: value for key, value in body.items() if value is not None and key != "stream"} | {"model": name}
+    values = {**body, "model": name}
+    values = {key: value for key in _order(tuple(values)) if (value := values[key]) is not None and key != "stream"}
     messages = values.get("messages")
     if isinstance(messages, _SEQUENCES):
-        values["messages"] = [_in_order(each) if isinstance(each, Mapping) else each for each in messages]
+        values["messages"] = [
+            {key: each[key] for key in _order(tuple(each))} if type(each) is dict or isinstance(each, Mapping) else each
+            for each in messages
+        ]
     try:
-        return name, _to_json(_in_order(values))
+        return name, _to_json(values)
     except ValueError as error:
         raise ValueError(f" cannot be written as JSON: {error}") from None
-
-
-def _in_order(value: Mapping[Any, Any]) -> dict[Any, Any]:
-    return {name: value[name] for name in _order(tuple(value))}
 
 
 @lru_cache(maxsize=1024)
@@ -91,16 +144,49 @@ def _order(keys: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(sorted(keys, key=str))
 
 
-def _encode_usual(body: Any) -> bytes | None:
-    """Returns what `_encode` does, sooner, for a body as most are; else None. It needs orjson."""
-    if _dumps is None or type(body) is not dict or type(name := body.get("model")) is not str or not name or "stream" in body:
+def _encode_alike(bodies: list[Any], model: str | None) -> tuple[Sequence[str], list[bytes]] | None:
+    """Returns what `_encode_each` does, sooner, for bodies with the same keys and no objects but messages, as most are; else None."""
+    if _dumps is None or {*map(type, bodies)} != {dict}:
+        return None
+    if model and "model" not in bodies[0]:
+        bodies = [{"model": model, **body} for body in bodies]
+    columns = _columns(bodies)
+    models, messages = columns.get("model", ()), columns.pop("messages", ())
+    if {*map(type, models)} != {str} or "" in models or "stream" in columns:
+        return None
+    if not _are_texts(messages) or not all(map(_are_scalars, columns.values())):
         return None
     try:
-        content: bytes = _dumps(body, None, _SORTED)
-        has_other_objects = content.count(b"{") != 1 + len(body.get("messages", ()))  # their keys are in order now, too
+        contents = [*map(_dumps, bodies, repeat(None), repeat(_SORTED))]
     except TypeError:
         return None
-    return None if has_other_objects or content.find(b"null") >= 0 else content
+    return None if max(map(len, contents)) > _MAX_BODY else (models, contents)
+
+
+def _columns(bodies: list[dict[Any, Any]]) -> dict[Any, list[Any]]:
+    """Returns the values of each key, if the bodies have the same keys."""
+    keys = tuple(bodies[0])
+    if {*map(len, bodies)} == {len(keys)}:
+        with suppress(KeyError):
+            return {key: [body[key] for body in bodies] for key in keys}
+    return {}
+
+
+def _are_texts(conversations: Sequence[Any]) -> bool:
+    """Whether all conversations are lists of messages that are nothing but texts."""
+    if not {*map(type, conversations)} <= {list}:
+        return False
+    messages = [*chain.from_iterable(conversations)]
+    return {*map(type, messages)} <= {dict} and {*map(type, chain.from_iterable(map(dict.values, messages)))} <= {str}
+
+
+def _are_scalars(values: Sequence[Any]) -> bool:
+    """Whether all values are texts and numbers, or lists of these."""
+    types = {*map(type, values)}
+    if types == {list}:
+        values = [*chain.from_iterable(values)]
+        types = {*map(type, values)}
+    return types <= _SCALARS and (float not in types or all(isfinite(value) for value in values if type(value) is float))
 
 
 def _to_json(body: dict[str, Any]) -> bytes:

@@ -52,13 +52,16 @@ class OnlineRun:
         self._unsent = checkpoint.unsent()
         self._lock = Lock()
         self._failures = 0
+        self._has_ended = False
 
     def perform(self) -> Flow[None]:
         """Sends all that have no answer. What fails for a passing reason is sent again when the run is started again."""
         try:
             yield Parallel([self._work() for _ in range(self._max_concurrency)], self._max_concurrency)
         finally:
-            self._checkpoint.close_logs()
+            with self._lock:  # of a run that fails, requests may be under way whose answers come when another run has the files
+                self._has_ended = True
+                self._checkpoint.close_logs()
 
     def _work(self) -> Flow[None]:
         while (unsent := self._take()) is not None:
@@ -82,6 +85,8 @@ class OnlineRun:
         id, has_failed = self._checkpoint.requests.id(number), isinstance(outcome, Failure)
         line = failure_line(id, outcome) if isinstance(outcome, Failure) else answer_line(id, document)
         with self._lock:
+            if self._has_ended:
+                return
             self._checkpoint.answer(number, model, line, outcome)
             self._done, self._failed = self._done + 1, self._failed + has_failed
             if self._progress is not None:

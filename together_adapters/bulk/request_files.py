@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from together_adapters.bulk.inputs import ID_BYTES, Request, body_of
+from together_adapters.bulk.inputs import ID_BYTES, Requests, body_of
 
-_ID_LENGTH: Final = 2 * ID_BYTES
-_BLOCK: Final = 100  # requests that are read at once
+_RANGE: Final = b"-"
 _BUFFER: Final = 1 << 18  # bytes that are written at once
+
+
+Numbers: TypeAlias = "range | array[int]"
+"""The numbers of requests."""
 
 
 class RequestFile(NamedTuple):
@@ -32,7 +36,7 @@ class RequestFile(NamedTuple):
     name: str
     model: str
     size: int
-    numbers: array[int]
+    numbers: Numbers
     ids: bytes
 
 
@@ -60,65 +64,63 @@ class RequestFiles:
         """Returns the id of a request."""
         return self._ids[number * ID_BYTES : (number + 1) * ID_BYTES].hex()
 
-    def ids(self, numbers: array[int]) -> bytes:
+    def ids(self, numbers: Numbers) -> bytes:
         """Returns the ids of requests, one after the other."""
-        if (span := span_of(numbers)) is not None:
-            return bytes(self._ids[span.start * ID_BYTES : span.stop * ID_BYTES])
+        if isinstance(numbers, range):
+            return bytes(self._ids[numbers.start * ID_BYTES : numbers.stop * ID_BYTES])
         return b"".join([self._ids[number * ID_BYTES : (number + 1) * ID_BYTES] for number in numbers])
 
-    def id_list(self, numbers: array[int] | None = None) -> list[str]:
-        """Returns the ids of requests, or of all."""
-        text = (self._ids if numbers is None else self.ids(numbers)).hex()
-        return [text[start : start + _ID_LENGTH] for start in range(0, len(text), _ID_LENGTH)]
+    def numbers_by_id(self) -> dict[str, int]:
+        """Returns the numbers of all requests by their ids."""
+        return Pending(self._ids.hex(), range(len(self))).by_id
 
-    def numbers(self, some: array[int] | None = None) -> dict[str, int]:
-        """Returns the numbers of all requests by their ids, or of some."""
-        return dict(zip(self.id_list(some), range(len(self)) if some is None else some, strict=True))
+    def pending(self, numbers: Numbers) -> Pending:
+        """Returns requests to which answers may come."""
+        return Pending(self.ids(numbers).hex(), numbers)
 
     def read(
-        self, requests: Iterable[Request], numbers_by_id: dict[str, int], max_lines: int, max_bytes: int
-    ) -> tuple[array[int], list[RequestFile]]:
+        self, requests: Iterable[Requests], numbers_by_id: dict[str, int], max_lines: int, max_bytes: int
+    ) -> tuple[Numbers, list[RequestFile]]:
         """Writes new requests to files; returns the numbers of all in their order, and these files.
 
         `numbers_by_id` are the numbers of all requests so far, to which the new ones are added.
         """
         numbers, count = array("I"), len(numbers_by_id)
         drafts = _Drafts(self.folder, max_lines, max_bytes)
-        requests = iter(requests)
         try:
-            while block := list(islice(requests, _BLOCK)):
+            for block in requests:
                 total = len(numbers_by_id)
-                ids = [request[0] for request in block]
-                for id in ids:
+                for id in block.ids:
                     numbers_by_id.setdefault(id, len(numbers_by_id))
-                block_numbers = [numbers_by_id[id] for id in ids]
-                numbers.extend(block_numbers)
-                if len(numbers_by_id) == total:
-                    continue
-                if len(numbers_by_id) - total < len(block):  # some are known, or equal
-                    new = {number: request for number, request in zip(block_numbers, block, strict=True) if number >= total}
-                    block, block_numbers = [*new.values()], [*new]
-                drafts.add(block_numbers, block)
-            self._ids.extend(bytes.fromhex("".join(list(numbers_by_id)[count:])))
-            return numbers, [self._publish(draft) for draft in drafts.all]
+                new = range(total, len(numbers_by_id))
+                if len(new) == len(block.ids):
+                    numbers.extend(new)
+                    drafts.add(new, block)
+                else:  # some are known, or equal
+                    block_numbers = [numbers_by_id[id] for id in block.ids]
+                    numbers.extend(block_numbers)
+                    first = dict(zip(reversed(block_numbers), range(len(block_numbers))[::-1], strict=True))
+                    drafts.add(new, block.take([first[number] for number in new]))
+            self._ids.extend(bytes.fromhex("".join(islice(numbers_by_id, count, None))))
+            return compact(numbers), [self._publish(draft) for draft in drafts.all]
         except BaseException:
             drafts.remove()
             raise
 
     def _publish(self, draft: _Draft) -> RequestFile:
         draft.finish()
-        ids = self.ids(draft.numbers)
-        file = RequestFile(file_name(ids), draft.model, draft.size, draft.numbers, ids)
+        numbers = compact(draft.numbers)
+        ids = self.ids(numbers)
+        file = RequestFile(file_name(ids), draft.model, draft.size, numbers, ids)
         os.replace(draft.path, self.folder / file.name)
         self.files.append(file)
         self._positions = None
         return file
 
-    def flags(self, numbers: Iterable[int]) -> bytearray:
+    def flags(self, numbers: Sequence[int]) -> bytearray:
         """Returns a byte for each request: 1 for those with these numbers."""
         flags = bytearray(len(self))
-        for number in numbers:
-            flags[number] = 1
+        put(flags, numbers, 1)
         return flags
 
     def lines(self, flags: bytearray) -> Iterator[tuple[int, str, bytes]]:
@@ -126,7 +128,7 @@ class RequestFiles:
         if 1 not in flags:
             return
         for file in self.files:
-            if 1 in map(flags.__getitem__, file.numbers):
+            if 1 in select(flags, file.numbers):
                 with (self.folder / file.name).open("rb") as lines:
                     for number, line in zip(file.numbers, lines, strict=True):
                         if flags[number]:
@@ -152,10 +154,69 @@ class RequestFiles:
         return files, offsets
 
 
-def span_of(numbers: array[int]) -> slice | None:
-    """Returns the slice of numbers that follow each other, as they do where all requests have one model."""
+class Pending:
+    """Requests to which answers may come.
+
+    Args:
+        ids: Their ids, one after the other, of one length.
+        numbers: Their numbers.
+    """
+
+    def __init__(self, ids: str, numbers: Numbers) -> None:
+        self._ids = ids
+        self._numbers = numbers
+        self._count = 0  # of the first ones, which are answered already
+
+    def take(self, ids: list[str]) -> Sequence[int]:
+        """Returns the numbers of requests, which are no longer pending; -1 for one that is not, or was answered before."""
+        start, end = self._count, self._count + len(ids)
+        if "by_id" not in vars(self) and self._id_list(start, end) == ids:  # answers in the order of the requests
+            self._count = end
+            return self._numbers[start:end]
+        return [*map(self.by_id.pop, ids, repeat(-1))]
+
+    @cached_property
+    def by_id(self) -> dict[str, int]:
+        """The numbers of those that are pending, by their ids."""
+        return dict(zip(self._id_list(self._count, len(self._numbers)), self._numbers[self._count :], strict=True))
+
+    def _id_list(self, start: int, end: int) -> list[str]:
+        width = len(self._ids) // max(len(self._numbers), 1)
+        return [
+            self._ids[offset : offset + width] for offset in range(start * width, min(end * width, len(self._ids)), width or 1)
+        ]
+
+
+def compact(numbers: array[int]) -> Numbers:
+    """Returns numbers that follow each other as a range, as they do where all requests have one model; others as they are."""
     span = range(numbers[0], numbers[0] + len(numbers)) if numbers else range(0)
-    return slice(span.start, span.stop) if array("I", span) == numbers else None
+    return span if array("I", span) == numbers else numbers
+
+
+def pack(numbers: Numbers) -> bytes:
+    """Returns numbers for the database: 32 bits each, or the start and the end of a range with a mark."""
+    return array("I", (numbers.start, numbers.stop)).tobytes() + _RANGE if isinstance(numbers, range) else numbers.tobytes()
+
+
+def unpack(blob: bytes) -> Numbers:
+    """Returns the numbers that were packed."""
+    is_range = len(blob) % 4 == len(_RANGE)
+    numbers = array("I", blob.removesuffix(_RANGE) if is_range else blob)
+    return range(*numbers) if is_range else numbers
+
+
+def select(flags: bytearray, numbers: Sequence[int]) -> bytes | bytearray:
+    """Returns the flags of requests."""
+    return flags[numbers.start : numbers.stop] if isinstance(numbers, range) else bytes(map(flags.__getitem__, numbers))
+
+
+def put(flags: bytearray, numbers: Sequence[int], value: int) -> None:
+    """Changes the flags of requests."""
+    if isinstance(numbers, range):
+        flags[numbers.start : numbers.stop] = bytes((value,)) * len(numbers)
+        return
+    for number in numbers:
+        flags[number] = value
 
 
 def file_name(ids: bytes) -> str:
@@ -173,20 +234,22 @@ class _Drafts:
         self._max_bytes = max_bytes
         self._last: dict[str, _Draft] = {}
 
-    def add(self, numbers: list[int], requests: list[Request]) -> None:
+    def add(self, numbers: Sequence[int], requests: Requests) -> None:
         """Adds requests to the files of their models."""
-        lines = [request[2] for request in requests]
-        if len({request[1] for request in requests}) == 1:  # as most have
-            draft = self._last.get(requests[0][1])
-            if draft is not None and self._has_room(draft, len(lines), sum(map(len, lines))):
-                draft.add(numbers, lines)
-                return
-        for number, (_, model, line) in zip(numbers, requests, strict=True):
-            last = self._last.get(model)
-            if last is None or not self._has_room(last, 1, len(line)):
-                last = self._last[model] = _Draft(model, self._folder / f"draft-{len(self.all)}.jsonl")
-                self.all.append(last)
-            last.add([number], [line])
+        if not numbers:
+            return
+        models = requests.models
+        draft = self._last.get(models[0])
+        if draft is not None and models.count(models[0]) == len(models) and self._has_room(draft, len(numbers), requests.size):
+            draft.add(numbers, requests)  # as nearly always
+            return
+        for position, number in enumerate(numbers):
+            request = requests.take([position])
+            draft = self._last.get(models[position])
+            if draft is None or not self._has_room(draft, 1, request.size):
+                draft = self._last[models[position]] = _Draft(models[position], self._folder / f"draft-{len(self.all)}.jsonl")
+                self.all.append(draft)
+            draft.add([number], request)
 
     def _has_room(self, draft: _Draft, count: int, size: int) -> bool:
         return len(draft.numbers) + count <= self._max_lines and draft.size + size <= self._max_bytes
@@ -210,11 +273,11 @@ class _Draft:
         self._saved_size = 0
         path.unlink(missing_ok=True)
 
-    def add(self, numbers: list[int], lines: list[bytes]) -> None:
-        """Adds lines, which are written when there are enough."""
+    def add(self, numbers: Sequence[int], requests: Requests) -> None:
+        """Adds requests, which are written when there are enough."""
         self.numbers.extend(numbers)
-        self._lines += lines
-        self.size += sum(map(len, lines))
+        self._lines.append(lines := requests.lines())
+        self.size += len(lines)
         if self.size - self._saved_size >= _BUFFER:
             self._write()
 

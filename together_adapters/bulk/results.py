@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -12,11 +13,12 @@ import anyio.to_thread
 from together_adapters.bulk.answer_files import State
 from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.outcomes import AnswerParser, Failure, exception_of, failure_line, failure_of, read_id, read_line
+from together_adapters.bulk.request_files import select
 from together_adapters.errors import APIConnectionError, APIError, APIResponseValidationError
 from together_adapters.types.response import Usage
 
 T = TypeVar("T")
-Page = Iterable[tuple[int, bytes]]
+Page = tuple[Sequence[int], list[bytes]]
 
 _PAGE: Final = 500
 _NEVER_SENT: Final = failure_of(
@@ -110,8 +112,7 @@ class BulkResults(Generic[T]):
         return len(self._inputs)
 
     def __iter__(self) -> Iterator[BulkItem[T]]:
-        for start in range(0, len(self), _PAGE):
-            yield from self._items(start, self._page(start))
+        return chain.from_iterable(self._items(start, self._page(start)) for start in range(0, len(self), _PAGE))
 
     async def __aiter__(self) -> AsyncIterator[BulkItem[T]]:
         for start in range(0, len(self), _PAGE):
@@ -142,18 +143,22 @@ class BulkResults(Generic[T]):
     def _page(self, start: int, count: int = _PAGE) -> Page:
         """Returns the numbers of the requests of some inputs, and the lines of their answers."""
         numbers = self._inputs[start : start + count]
-        return zip(numbers, self._checkpoint.answers.lines(numbers), strict=True)
+        return numbers, self._checkpoint.answers.lines(numbers)
 
     def _items(self, start: int, page: Page) -> Iterator[BulkItem[T]]:
-        """Yields results one by one: with many responses at once, the garbage collector would be busy."""
-        states, parser, success = self._checkpoint.answers.states, self._parser, int(State.ANSWERED)
-        for index, (number, line) in enumerate(page, start):
-            yield BulkItem(index, line, parser, None) if states[number] == success else self._failed(index, number, line)
+        """Returns results one by one: with many responses at once, the garbage collector would be busy."""
+        numbers, lines = page
+        states = select(self._checkpoint.answers.states, numbers)
+        if states.count(State.ANSWERED) == len(states):
+            return map(BulkItem, range(start, start + len(lines)), lines, repeat(self._parser), repeat(None))
+        return map(self._item, range(start, start + len(lines)), numbers, lines)
 
-    def _failed(self, index: int, number: int, line: bytes) -> BulkItem[T]:
-        checkpoint, parser = self._checkpoint, self._parser
+    def _item(self, index: int, number: int, line: bytes) -> BulkItem[T]:
+        if self._checkpoint.answers.states[number] == State.ANSWERED:
+            return BulkItem(index, line, self._parser, None)
+        checkpoint = self._checkpoint
         line = line or failure_line(checkpoint.requests.id(number), _NEVER_SENT)
         outcome = read_line(line, checkpoint.endpoint)[1]
         assert isinstance(outcome, Failure)
         error = exception_of(outcome, checkpoint.endpoint, index, checkpoint.requests.body(number))
-        return BulkItem(index, line, parser, error)
+        return BulkItem(index, line, self._parser, error)
