@@ -9,13 +9,18 @@ import subprocess
 import sys
 from threading import Lock
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
+from hypothesis import given, strategies
 
 from tests.resources.response_variants import find_unreadable
 from together_adapters import APIError, APIResponseValidationError, APIStatusError, BadRequestError
 from together_adapters.emulator import Emulator, Fault
+from together_adapters.resources.embeddings import _read
+from together_adapters.transport.call import Response
+from together_adapters.types import embeddings as embedding_types
 from together_adapters.types.embeddings import EmbeddingResponse
 
 numpy = pytest.importorskip("numpy")
@@ -288,6 +293,68 @@ def test_base64_is_exact(flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client({"data": [{"index": 0, "embedding": base64_text}]})
     answer = embed(flavour, ["a"], client)
     assert answer.data[0].embedding == [float(numpy.float32(value)) for value in values]
+
+
+NUMBERS = strategies.sampled_from(
+    [
+        "0.25",
+        "-1.5e-07",
+        "1e-3",
+        "1E2",
+        "0",
+        "-0",
+        "7",
+        "-0.0",
+        "1e999",
+        "NaN",
+        "-Infinity",
+        "18446744073709551616",
+        "null",
+        '"x"',
+        "true",
+        "[]",
+    ]
+)
+ROWS = strategies.fixed_dictionaries(
+    {"embedding": strategies.lists(strategies.sampled_from(["0.25", "-1.5", "3.0"]) | NUMBERS, max_size=3)},
+    optional={
+        "object": strategies.sampled_from(['"embedding"', '"a.b"', "null", "1"]),
+        "index": strategies.sampled_from(["0", "1", "0.0"]),
+        "nobody": strategies.sampled_from(["1.5", '"x.y.z"', "18446744073709551616"]),
+    },
+)
+BODIES = strategies.fixed_dictionaries(
+    {"data": strategies.lists(ROWS, min_size=1, max_size=2)},
+    optional={
+        "id": strategies.sampled_from(['"1.2"', "null"]),
+        "usage": strategies.sampled_from(["null", '{"prompt_tokens": 18446744073709551616}', '{"total_tokens": 3.0}']),
+        "error": strategies.sampled_from(["null", '{"message": "no"}']),
+    },
+)
+
+
+def json_text(value: Any) -> str:
+    """Returns JSON of a value whose leaves are JSON already."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f'"{name}":{json_text(item)}' for name, item in value.items()) + "}"
+    return "[" + ",".join(map(json_text, value)) + "]" if isinstance(value, list) else str(value)
+
+
+@pytest.mark.parametrize("without", ["orjson", "numpy"])
+@given(body=BODIES)
+def test_responses_read_the_same_with_any_package(without: str, body: dict[str, Any]) -> None:
+    response = Response(200, {}, json_text(body).encode())
+
+    def result() -> Any:
+        try:
+            return repr(_read(response, (0, len(body["data"])), None))
+        except (ValueError, TypeError) as problem:
+            return type(problem)
+
+    with patch.multiple(embedding_types, _MIN_ARRAY=0), patch.dict(sys.modules, {"orjson": None}):
+        expected = result()
+    with patch.multiple(embedding_types, _MIN_ARRAY=10_000 if without == "numpy" else 0):
+        assert result() == expected
 
 
 @pytest.mark.parametrize("interrupted", ["not base64!", "AAA=", "AAAA", "AAAAAAA"])

@@ -15,7 +15,7 @@ from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, Operation, Parallel, Remember, Response, json_object, request
 from together_adapters.transport.model_parser import ModelParser
 from together_adapters.types.capabilities import Capabilities, capabilities, is_known, removal_warning
-from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_vector
+from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_floats, parse_vector
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import Usage
 
@@ -253,7 +253,10 @@ def _read(response: Response, span: Span, dimensions: int | None, inputs: int | 
 
     One that was recorded may have an embedding for each of so many `inputs`, although equal ones are sent once.
     """
-    body = json_object(response)
+    body = parse_floats(response.content)
+    is_finite = body is not None
+    if body is None or body.get("error"):
+        body = json_object(response)
     rows = _rows(body)
     begin, end = span
     if inputs is not None and inputs == len(rows):
@@ -265,17 +268,17 @@ def _read(response: Response, span: Span, dimensions: int | None, inputs: int | 
             expectation = f"{end - begin} embeddings were requested (inputs {begin} to {end - 1})"
             raise ValueError(f"{expectation}, but the response has the indices {indices[:20]}")
         rows = [rows[indices.index(index)] for index in expected]
-    if not has_only_floats(response.content, body):
+    if not (is_finite or has_only_floats(response.content, body)):
         for row in rows:
             row["embedding"] = parse_vector(row["embedding"])
-    _check_vectors([row["embedding"] for row in rows], begin, dimensions)
+    _check_vectors([row["embedding"] for row in rows], begin, dimensions, is_finite=is_finite)
     for index, row in enumerate(rows, begin):
         row["index"] = index
     fields = _parser.parse_document({**body, "data": []}).model_dump(exclude_unset=True)
     return {**fields, "data": rows}
 
 
-def _check_vectors(vectors: list[list[float]], begin: int, dimensions: int | None) -> None:
+def _check_vectors(vectors: list[list[float]], begin: int, dimensions: int | None, *, is_finite: bool) -> None:
     """Raises a ValueError for vectors that are empty, of different or wrong lengths, or have values that are no numbers."""
     if dimensions is not None and vectors and len(vectors[0]) != dimensions:
         length = len(vectors[0])
@@ -285,7 +288,7 @@ def _check_vectors(vectors: list[list[float]], begin: int, dimensions: int | Non
             raise ValueError(
                 f"the embedding of input {index} has {len(vector)} dimensions, that of input {begin} {len(vectors[0])}"
             )
-        if not isfinite(sum(vector)) and not all(map(isfinite, vector)):  # the sum is faster
+        if not (is_finite or isfinite(sum(vector)) or all(map(isfinite, vector))):  # the sum is faster
             raise ValueError(f"the embedding of input {index} has NaN or infinity")
 
 

@@ -26,17 +26,44 @@ def parse_vector(value: Any) -> list[float]:
     return _FLOATS.validate_python(value)
 
 
+def parse_floats(content: bytes) -> dict[str, Any] | None:
+    """Returns a response as orjson parses it if all numbers of its embeddings are finite floats, as they nearly always are; else None.
+
+    It refuses NaN and what is infinite, but makes a float of an integer that is too large, so that other responses are not its own. It
+    takes longer than pydantic where its copy of the content does not fit the caches.
+    """
+    if len(content) > _MAX_CACHED:
+        return None
+    try:
+        from orjson import loads
+
+        response = loads(content)
+        return response if has_only_floats(content, response) else None
+    except (ImportError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
 def has_only_floats(content: bytes, response: dict[str, Any]) -> bool:
     """Whether every number of the embeddings in a response was parsed as a float, so that pydantic need not check them.
 
     It is, if there are as many decimal points as numbers, without those of other fields. Pydantic takes longer to check every
     number than to parse it.
     """
-    vectors = [row["embedding"] for row in response["data"]]
+    rows = response["data"]
+    vectors = [row["embedding"] for row in rows]
     if not all(type(vector) is list and vector and type(vector[0]) is float for vector in vectors):
         return False
-    others = to_json({name: value for name, value in response.items() if name != "data"})
-    return content.count(b".") - others.count(b".") == sum(map(len, vectors))
+    others: dict[str, Any] = {name: value for name, value in response.items() if name != "data"}
+    if not all(len(row) == 3 and row.get("object") == "embedding" and type(row.get("index")) is int for row in rows):
+        others["data"] = [{name: value for name, value in row.items() if name != "embedding"} for row in rows]
+    return _count_points(content) - _count_points(to_json(others)) == sum(map(len, vectors))
+
+
+def _count_points(content: bytes) -> int:
+    numpy = sys.modules.get("numpy")
+    if numpy is None or len(content) < _MIN_ARRAY:
+        return content.count(b".")
+    return int(numpy.count_nonzero(numpy.frombuffer(content, "u1") == ord(".")))  # 20 times as fast
 
 
 def _validate_vector(value: Any, info: ValidationInfo) -> list[float]:
@@ -45,6 +72,8 @@ def _validate_vector(value: Any, info: ValidationInfo) -> list[float]:
 
 PARSED: Final = {"vectors": "floats"}
 """Validation context for responses whose embeddings are lists of floats already."""
+_MAX_CACHED: Final = 2 << 20
+_MIN_ARRAY: Final = 10_000
 _FLOATS: Final = TypeAdapter(list[float], config=ConfigDict(defer_build=True))
 
 if TYPE_CHECKING:
