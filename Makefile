@@ -39,7 +39,7 @@ LOWEST_TESTS ?= tests
 
 export QUESTION
 
-.PHONY: demo test test-fast test-slow llama-cpp test-lowest cov check bench bench-compare fix clean
+.PHONY: demo test test-fast test-slow llama-cpp test-lowest cov check docs bench bench-compare fix clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +47,7 @@ help:
 	@echo "             QUESTION='...' asks another one; live when TOGETHER_API_KEY is set, else on the emulator"
 	@echo "make test    run the tests          make check   format, lint, types, import rules, models"
 	@echo "make bench   measure the speed      make fix     format, and apply automatic fixes"
+	@echo "make docs    build the site of these pages, in site/; open site/index.html"
 	@echo "make bench-compare REF=v0.1.0    every row of that commit and of this tree, in one run"
 	@echo "make test-fast    the tests that need no processes of their own: under a minute"
 	@echo "make test-slow    what \`make test\` leaves out, an upload of 6 GB among it; takes minutes"
@@ -93,6 +94,9 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/together-adapters models check --quiet $(addprefix --exclude=,$(MODELS_OF_THE_PAST))
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
 
@@ -105,7 +109,7 @@ fix: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check) -e ".[$*]"

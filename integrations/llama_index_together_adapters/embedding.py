@@ -57,9 +57,10 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
     A `rate_limiter` is acquired once for each batch that is sent, with an estimate of its tokens, at four bytes a token.
 
     Example:
-        >>> embedding = TogetherEmbedding("BAAI/bge-base-en-v1.5")  # doctest: +SKIP
-        >>> len(embedding.get_text_embedding("Hello"))  # doctest: +SKIP
-        1024
+        ```python
+        embedding = TogetherEmbedding("BAAI/bge-base-en-v1.5")
+        assert len(embedding.get_text_embedding("Hello")) == 768
+        ```
 
     Attributes:
         model_name: The embedding model; the constructor also accepts `model`.

@@ -57,9 +57,10 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     `max_tokens` or else `num_output`.
 
     Example:
-        >>> llm = TogetherLLM("openai/gpt-oss-120b")  # doctest: +SKIP
-        >>> llm.complete("Name one prime number.").text  # doctest: +SKIP
-        '2'
+        ```python
+        llm = TogetherLLM("openai/gpt-oss-120b")
+        print(llm.complete("Name one prime number.").text)
+        ```
 
     Attributes:
         model: The name of the model or of a dedicated endpoint.

@@ -26,8 +26,10 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
     """A reranker of Together AI, as a node postprocessor.
 
     Example:
-        >>> rerank = TogetherRerank(top_n=3)  # doctest: +SKIP
-        >>> engine = index.as_query_engine(node_postprocessors=[rerank])  # doctest: +SKIP
+        ```python
+        rerank = TogetherRerank(top_n=3)
+        engine = index.as_query_engine(node_postprocessors=[rerank])
+        ```
 
     Attributes:
         model: A chat model, or a rerank model, most of which run on a dedicated endpoint.

@@ -1,4 +1,4 @@
-"""MIGRATION.md is correct: its examples run on the emulator, and every name in it exists on both clients."""
+"""The guide from `together` 1.x is correct: every name in it exists on both clients. `docs/test_pages.py` runs its examples."""
 
 from __future__ import annotations
 
@@ -10,23 +10,10 @@ from typing import Any
 import pytest
 
 from together_adapters import AsyncTogether, Together, errors
-from together_adapters.emulator import Emulator
 
-PAGE = (Path(__file__).parents[2] / "MIGRATION.md").read_text("utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+FOLDER = Path(__file__).parents[2] / "docs" / "migration"
+PAGE = (FOLDER / "together-1.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_examples_run(
-    example: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TOGETHER_API_KEY", "sk-of-a-reader")
-    monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
-    monkeypatch.chdir(tmp_path)
-    exec(compile(example, "MIGRATION.md", "exec"), {"__name__": "__main__"})
-    out, err = capsys.readouterr()
-    assert (bool(out.strip()), err) == (True, "")
 
 
 @pytest.mark.parametrize("flavour", [Together, AsyncTogether])
@@ -82,5 +69,5 @@ def test_commands_exist_with_their_options(line: str) -> None:
 
 
 def test_what_is_out_of_scope_is_named() -> None:
-    section = PAGE.partition("## What is missing")[2].lower()
+    section = (FOLDER / "together-3.md").read_text("utf-8").partition("## What is missing")[2].lower()
     assert all(word in section for word in ("realtime", "clusters", "reinforcement learning"))

@@ -17,9 +17,11 @@ class ReasoningSplitter:
     opening tag is buffered until a closing tag says that it was reasoning: some chat templates open the block themselves.
 
     Example:
-        >>> splitter = ReasoningSplitter()
-        >>> [*splitter.feed("<thi"), *splitter.feed("nk>2+2</think>\n\n4"), *splitter.end()]
-        [('reasoning', '2+2'), ('text', '4')]
+        ```python
+        splitter = ReasoningSplitter()
+        parts = [*splitter.feed("<thi"), *splitter.feed("nk>2+2</think>\n\n4"), *splitter.end()]
+        assert parts == [("reasoning", "2+2"), ("text", "4")]
+        ```
     """
 
     def __init__(self, tags: tuple[str, str] | None = THINK_TAGS, *, is_open: bool = False) -> None:

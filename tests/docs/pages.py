@@ -1,0 +1,79 @@
+"""The pages of the repository: their examples, their commands and their links.
+
+A block that says `python` runs; one that says `py` is not whole, or needs what no test has. The blocks of a page run one after another and
+see the names of those before, as the cells of a notebook do. A `text` block right behind one is what it prints.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+SITE = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [*SITE, *(ROOT / name for name in ("README.md", "MIGRATION.md", "cookbook/README.md"))]
+_EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n*```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
+_COMMANDS = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])+\]\(([^)\s]+)\)")
+_LOCAL = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+/v1")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@dataclass
+class Example:
+    """A block of a page, its place there, and what it prints, where the page says so."""
+
+    source: str
+    place: str
+    output: str | None
+
+    def run(self, local_server: str, names: dict[str, Any]) -> None:
+        """Runs the block; `await` may stand outside of functions. For each server of this machine that it names, one stands in."""
+        names["__name__"] = "__main__"
+        source = _LOCAL.sub(local_server, self.source)
+        code = compile(source, self.place, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        assert isinstance(code, CodeType)
+        if code.co_flags & inspect.CO_COROUTINE:
+            asyncio.run(eval(code, names))
+        else:
+            exec(code, names)
+
+
+def examples(page: Path) -> list[Example]:
+    """The blocks of a page that run."""
+    text = page.read_text("utf-8")
+    return [
+        Example(match[1], f"{name_of(page)}:{text[: match.start()].count(chr(10)) + 1}", match[2])
+        for match in _EXAMPLE.finditer(text)
+    ]
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The commands of ours that a page shows, as words."""
+    for block in _COMMANDS.findall(page.read_text("utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] == "together-adapters":
+                yield [word for word in words if word != "&"]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page: its headings, as MkDocs and code hosts name them."""
+    heads = re.findall(r"^#+ (.*)$", _FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+def links(page: Path) -> list[str]:
+    return _LINK.findall(_FENCE.sub("", page.read_text("utf-8")))

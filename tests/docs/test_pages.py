@@ -1,0 +1,93 @@
+"""Every page: its examples run on the emulator, its commands exist, its links lead somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import KEY
+from tests.docs.pages import PAGES, ROOT, anchors, commands, examples, links, name_of
+from together_adapters.emulator import Emulator, serve
+
+ELSEWHERE = {"docs/testing.md", "docs/telemetry.md"}
+"""Pages whose examples other tests run: `cookbook/test_testing_page.py` and `testing/test_page.py`; `telemetry/test_exports.py`."""
+NEWER = {"langchain_core.decisions": "langchain-core before 1.8 has no decisions"}
+RUNNING = [page for page in PAGES if examples(page) and name_of(page) not in ELSEWHERE]
+
+
+@pytest.fixture(scope="module")
+def local_server() -> Iterator[str]:
+    """The URL of what stands for each server of this machine that a page names: it has any model."""
+    with serve(models=["*"]) as server:
+        yield server.base_url
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect")  # workflows of LlamaIndex look at every attribute of an agent
+@pytest.mark.parametrize("page", RUNNING, ids=name_of)
+def test_examples_run(
+    page: Path,
+    emulator: Emulator,
+    local_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", KEY)
+    monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
+    names: dict[str, Any] = {}
+    for number, example in enumerate(examples(page)):
+        folder = tmp_path / str(number if page.parent == ROOT else 0)  # outside of the site, each block stands alone
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        for module, reason in NEWER.items():
+            if module in example.source:
+                pytest.importorskip(module, reason=reason)
+        example.run(local_server, {} if page.parent == ROOT else names)
+        out, err = capsys.readouterr()
+        assert err == "", example.place
+        assert bool(out.strip()) == ("print(" in example.source), example.place
+        if example.output is not None:
+            assert out.rstrip() == example.output.rstrip(), example.place
+    assert emulator.errors == []
+
+
+def test_most_pages_have_examples() -> None:
+    assert len(RUNNING) > 20
+    assert sum(len(examples(page)) for page in RUNNING) > 80
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))], ids=name_of)
+def test_commands_exist_with_their_options(page: Path) -> None:
+    click = pytest.importorskip("click")
+    from together_adapters.cli.app import cli
+
+    for words in commands(page):
+        command: Any = cli
+        context = click.Context(command)
+        rest = words[1:]
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            inner = command.get_command(context, rest[0])
+            if inner is None:  # `usage FILE` is `usage ledger FILE`
+                assert type(command) is not click.Group and words[1] == "usage", words
+                rest.insert(0, command.list_commands(context)[0])
+                continue
+            command = inner
+            rest.pop(0)
+            context = click.Context(command, parent=context)
+        options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= options | {"--help", "--version"}, words
+
+
+@pytest.mark.parametrize("page", [*PAGES, *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md"))], ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists() or (target.parent.name, target.suffix) == ("notebooks", ".md"), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), link
