@@ -126,7 +126,7 @@ which is not a sentence, and nor is this
 @pytest.mark.parametrize(
     ("prompt", "answer"),
     [
-        ("Hi", "Hello! How can I help you today?"), ("Say hello", "Hello."), ("Count to 5", "1, 2, 3, 4, 5"),
+        ("Say hello", "Hello."), ("Count to 5", "1, 2, 3, 4, 5"),
         ("Reply with exactly the words 'blue sky'", "blue sky"), ("", "There is nothing to answer in this message."),
     ],
 )  # fmt: skip

@@ -116,7 +116,7 @@ def test_recursive_schemas(chat: Chat) -> None:
 def test_verdict_depends_on_the_context(chat: Chat) -> None:
     schema = {
         "type": "object",
-        "properties": {"binary_score": {"type": "string", "description": "Documents are relevant, 'yes' or 'no'"}},
+        "properties": {"binary_score": {"enum": ["yes", "no"], "description": "whether the document is relevant"}},
         "required": ["binary_score"],
     }
     prompt = "Retrieved document:\n\n{}\n\nUser question: What do otters eat?"
@@ -177,6 +177,8 @@ def test_invalid_response_formats(chat: Chat, form: dict[str, Any]) -> None:
         ({"type": "integer", "minimum": 5, "maximum": 3}, "minimum"),
         ({"type": "string", "pattern": "["}, "pattern"),
         ({"type": "string", "pattern": r"^\p{L}+$"}, "pattern"),
+        ({"type": "string", "pattern": "a{3000}"}, "pattern"),
+        ({"type": "array", "contains": {"type": "integer"}, "minContains": 10**9}, "minContains"),
         ({"type": "string", "minLength": 10**9}, "minLength"),
         ({"type": "array", "minItems": 10**9}, "minItems"),
         ({"type": "text"}, "type"),
@@ -208,6 +210,7 @@ def test_a_schema_without_an_answer_is_refused(chat: Chat, schema: dict[str, Any
         ({"type": "array", "items": {"const": "beta"}}, ["beta"]),
         ({"type": "array", "items": {"anyOf": [{"const": "alpha"}, {"const": "beta"}, {"const": "gamma"}]}}, ["beta", "gamma"]),
         ({"anyOf": [{"const": "alpha"}, {"const": "gamma"}]}, "gamma"),
+        ({"anyOf": [{"type": "string", "pattern": "a{3000}"}, {"const": "gamma"}]}, "gamma"),
         (
             {"anyOf": [{"const": "one", "description": "Books a flight"}, {"const": "two", "description": "Reads a letter"}]},
             "two",

@@ -44,7 +44,7 @@ HANDOFF = tool(
         (
             "Please add 2 and 3",
             [WEATHER, HANDOFF],
-            [("handoff", {"to_agent": "MathAgent", "reason": "The request is for MathAgent: Please add 2 and 3"})],
+            [("handoff", {"to_agent": "MathAgent", "reason": "Please add 2 and 3"})],
         ),
         ("Hello!", [WEATHER, ADD, MAGIC], []),
         ("Tell me a story", [WEATHER, ADD, MAGIC, HANDOFF], []),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -60,33 +61,37 @@ def parse_prompt(conversation: Conversation) -> ParsedPrompt:
     """Parses the last user message. The context is in it, or else in the instructions; results of tools are context too."""
     text = conversation.prompt
     results = [passage for message in conversation.tool_results for passage in split_passages(message.text)]
-    parts = _split_context(text)
-    question = find_question(parts[1] if parts else text) or find_question(text)
-    parts = parts or _split_context(conversation.system)
-    return ParsedPrompt(question, (*(split_passages(parts[0]) if parts else ()), *results))
+    context, rest = _split_context(text)
+    question = find_question(rest) or find_question(text)
+    context = context or _split_context(conversation.system)[0]
+    return ParsedPrompt(question, (*split_passages(context), *results))
 
 
-def _split_context(text: str) -> tuple[str, str] | None:
-    """Splits a text into its context and the rest; None when no context is marked in it."""
+def _split_context(text: str) -> tuple[str, str]:
+    """Splits a text into its context, which is empty where none is marked, and the rest."""
+    for before, start, end, after in _contexts(text):
+        if context := text[start:end].strip("\n"):
+            return context, f"{text[:before]}\n{text[after:]}"
+    return "", text
+
+
+def _contexts(text: str) -> Iterator[tuple[int, int, int, int]]:
+    """Yields where a context may be, without and with its marks: in tags, in fences, after a label, or numbered passages."""
     for tag in _TAGS:
         start, end = text.find(f"<{tag}>"), text.rfind(f"</{tag}>")
         if 0 <= start < end:
-            return text[start + len(tag) + 2 : end], text[:start] + "\n" + text[end + len(tag) + 3 :]
+            yield start, start + len(tag) + 2, end, end + len(tag) + 3
     fences = list(_FENCE.finditer(text))
-    for opening in fences:
-        if _BEFORE_FENCE.search(text[max(0, opening.start() - 200) : opening.start()]):
-            closing = [fence for fence in fences if fence.start() > opening.start() and fence[1] == opening[1]]
-            if closing:
-                return text[opening.end() : closing[-1].start()], text[: opening.start()] + "\n" + text[closing[-1].end() :]
-    if (label := _CONTEXT_LABEL.search(text)) is not None:
+    for i, fence in enumerate(fences):
+        if _BEFORE_FENCE.search(text, max(0, fence.start() - 200), fence.start()):
+            for other in (other for other in fences[:i:-1] if other[1] == fence[1]):
+                yield fence.start(), fence.end(), other.start(), other.end()
+    if label := _CONTEXT_LABEL.search(text):
         end = _context_end(text, label.end())
-        if text[label.end() : end].strip():
-            return text[label.end() : end], text[: label.start()] + "\n" + text[end:]
-    for mark in _PASSAGE_MARKS:
-        if marks := _ascending(mark, text):
-            end = _context_end(text, marks[-1].end())
-            return text[marks[0].start() : end], text[: marks[0].start()] + "\n" + text[end:]
-    return None
+        yield label.start(), label.end(), end, end
+    for marks in filter(None, (_ascending(mark, text) for mark in _PASSAGE_MARKS)):
+        end = _context_end(text, marks[-1].end())
+        yield marks[0].start(), marks[0].start(), end, end
 
 
 def _context_end(text: str, start: int) -> int:
@@ -108,16 +113,12 @@ def _ascending(mark: re.Pattern[str], text: str) -> list[re.Match[str]]:
     return marks
 
 
-def _numbered_passages(mark: re.Pattern[str], text: str) -> list[Passage]:
-    marks = _ascending(mark, text)
-    ends = [match.start() for match in marks[1:]] + [len(text)]
-    return [Passage(text[match.end() : end].strip("\n"), match[1]) for match, end in zip(marks, ends, strict=False)]
-
-
 def split_passages(context: str) -> list[Passage]:
     """Splits a context into passages: by number where it is numbered, else by paragraph."""
-    passages = next(filter(None, (_numbered_passages(mark, context) for mark in _PASSAGE_MARKS)), None)
-    return passages or [Passage(part) for part in _PARAGRAPH_BREAK.split(context) if part.strip()]
+    for marks in filter(None, (_ascending(mark, context) for mark in _PASSAGE_MARKS)):
+        ends = [match.start() for match in marks[1:]] + [len(context)]
+        return [Passage(context[match.end() : end].strip("\n"), match[1]) for match, end in zip(marks, ends, strict=True)]
+    return [Passage(part) for part in _PARAGRAPH_BREAK.split(context) if part.strip()]
 
 
 def find_question(text: str) -> str:

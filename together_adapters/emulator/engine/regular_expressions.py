@@ -29,15 +29,12 @@ class Regex:
 
     def matches(self, text: str) -> bool:
         """Whether the pattern matches the whole text."""
-        return self._within_limit(self._compiled.fullmatch, text)
+        return self.is_found(text, "fullmatch")
 
-    def is_found(self, text: str) -> bool:
+    def is_found(self, text: str, method: str = "search") -> bool:
         """Whether the pattern matches a part of the text."""
-        return self._within_limit(self._compiled.search, text)
-
-    def _within_limit(self, find: Any, text: str) -> bool:
         try:
-            return find(text, timeout=_MAX_SECONDS) is not None
+            return getattr(self._compiled, method)(text, timeout=_MAX_SECONDS) is not None
         except TimeoutError:
             raise ValueError("the pattern is too complex") from None
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from together_adapters.emulator.conversation import Conversation, Message, ParsedToolCall, Scores
 from together_adapters.emulator.engine import regex_generator, schema_filler
-from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_messages, answer_from_passages, topic
+from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_messages, quote, topic
 from together_adapters.emulator.engine.fixed_replies import fixed_reply, standalone_question
 from together_adapters.emulator.engine.passage_ranking import answer_decision_prompt, answer_ranking_prompt
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
@@ -63,13 +63,9 @@ def respond_to_prompt(prompt: str, body: dict[str, Any]) -> ModelReply:
 def explain(conversation: Conversation, reply: ModelReply, effort: str | None) -> str:
     """The reasoning before a reply: one sentence where no effort or a low one is asked for, two for medium, three for more."""
     names = ", ".join(dict.fromkeys(call.name for call in reply.tool_calls))
-    sentences = [
-        f"The user asks about {topic(parse_prompt(_shorten(conversation)).question, 6)}.",
-        f"The request fits {names}, so I call that first."
-        if names
-        else "The answer has to come from the words of this conversation.",
-        "The arguments come from the request." if names else f"It takes {len(reply.text.split())} words.",
-    ]
+    source = f"The request fits {names}, so I call that first." if names else "The answer has to come from this conversation."
+    question = topic(parse_prompt(_shorten(conversation)).question, 6)
+    sentences = [f"The user asks about {question}.", source, f"It takes {len(reply.text.split())} words and nothing else."]
     return " ".join(sentences[: {None: 1, "none": 1, "minimal": 1, "low": 1, "medium": 2}.get(effort, 3)])
 
 
@@ -80,19 +76,21 @@ def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelR
         or answer_decision_prompt(conversation.prompt)
     ):
         return ModelReply(answer[0], verbatim=True, scores=[answer[1]] if answer[1] else ())
-    if kind not in (None, "text"):
-        return ModelReply(_formatted_text(conversation, response_format), verbatim=True)
-    return ModelReply(_text(conversation))
+    if kind in (None, "text"):
+        return ModelReply(_text(conversation))
+    return ModelReply(_formatted_text(conversation, response_format), verbatim=True)
 
 
 @lru_cache(maxsize=8)
 def _text(conversation: Conversation) -> str:
     """The answer of the first strategy that has one; cached, since benchmarks repeat one request."""
-    if answer := _follow_schema(conversation) or standalone_question(conversation.prompt):
+    if "json schema" in conversation.full_prompt.lower() and (answer := _follow_schema(conversation)):
+        return answer
+    if answer := standalone_question(conversation.prompt):
         return answer
     prompt, results = parse_prompt(conversation), _quote_tool_results(conversation)
     answer = results if all(len(result.text) < 400 for result in conversation.tool_results) else ""
-    answer = answer or answer_from_passages(prompt) or answer_from_messages(prompt, conversation) or results
+    answer = answer or quote(prompt.question, prompt.passages) or answer_from_messages(prompt, conversation) or results
     counts = Counter(conversation.media)
     kinds = [kind if count == 1 else f"{count} {kind.partition(' ')[2]}s" for kind, count in counts.items()]
     media = f"I received {' and '.join(kinds)}. " if kinds else ""
@@ -101,12 +99,18 @@ def _text(conversation: Conversation) -> str:
 
 def _follow_schema(conversation: Conversation) -> str:
     """The object that a prompt with a JSON schema asks for; empty where it has none."""
-    schema = schema_filler.find_schema(conversation.full_prompt) if "json schema" in conversation.full_prompt.lower() else None
-    prompt = conversation.prompt
+    schema, text = schema_filler.find_schema(conversation.prompt_with_results)
+    schema = schema or schema_filler.find_schema(conversation.system)[0]
     try:
-        return json.dumps(schema_filler.fill(schema[0], prompt.partition("{")[0] or prompt), ensure_ascii=False) if schema else ""
+        return _fill(schema, conversation, text) if schema else ""
     except Unsatisfiable:
         return ""
+
+
+def _fill(schema: dict[str, Any], conversation: Conversation, text: str) -> str:
+    prompt = parse_prompt(conversation)
+    answer = _quote_tool_results(conversation) or quote(prompt.question, prompt.passages) or _default_answer(prompt, conversation)
+    return json.dumps(schema_filler.fill(schema, text, answer, conversation.full_prompt), ensure_ascii=False)
 
 
 def _default_answer(prompt: ParsedPrompt, conversation: Conversation) -> str:
@@ -141,21 +145,18 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
         raise unprocessable(f"response_format.type {str(kind)[:40]} is not known", param="response_format")
     inner = response_format.get("json_schema")
     schema = inner.get("schema") if isinstance(inner, dict) and "schema" in inner else response_format.get("schema")
-    if kind == "json_schema" and not isinstance(schema, dict):
-        raise bad_request("response_format needs a schema.", param="response_format")
-    text, full_prompt = conversation.prompt_with_results, conversation.full_prompt
-    is_required = isinstance(schema, dict)
-    if not is_required and (schema_in_prompt := schema_filler.find_schema(full_prompt)):
-        schema, text = schema_in_prompt[0], text.replace(schema_in_prompt[1], "")
-    prompt = parse_prompt(conversation)
-    answer = _quote_tool_results(conversation) or answer_from_passages(prompt) or _default_answer(prompt, conversation)
+    text = conversation.prompt_with_results
     if isinstance(schema, dict):
         try:
-            return json.dumps(schema_filler.fill(schema, text, answer, full_prompt), ensure_ascii=False)
+            return _fill(schema, conversation, text)
         except Unsatisfiable as error:
-            if is_required:
-                raise unsatisfiable_schema(error, "response_format") from None
-    return json.dumps(schema_filler.fill_named_keys(text, full_prompt, answer), ensure_ascii=False)
+            raise unsatisfiable_schema(error, "response_format") from None
+    if kind == "json_schema":
+        raise bad_request("response_format needs a schema.", param="response_format")
+    if answer := _follow_schema(conversation):
+        return answer
+    schema, text = schema_filler.schema_of_keys(text, conversation.system)
+    return _fill(schema, conversation, text)
 
 
 def _shorten(conversation: Conversation) -> Conversation:
@@ -166,6 +167,6 @@ def _shorten(conversation: Conversation) -> Conversation:
 
 
 def _shorten_text(text: str) -> str:
-    if len(text) > _MAX_CHARS:
-        text = text[: _MAX_CHARS // 2] + "\n" + text[-_MAX_CHARS // 2 :]
-    return _BLANKS.sub(lambda blank: blank[0][:50] + blank[0][-50:], text) if len(text) > _SHORT else text
+    half = _MAX_CHARS // 2
+    text = text if len(text) <= _MAX_CHARS else f"{text[:half]}\n{text[-half:]}"
+    return _BLANKS.sub(lambda blank: blank[0][:50] + blank[0][-50:], text)

@@ -6,43 +6,35 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date
 from fractions import Fraction
-from itertools import islice
-from typing import Any, Final
+from itertools import chain, islice, product
+from string import ascii_lowercase, digits
+from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.emulator.engine.extractive_qa import topic
-from together_adapters.emulator.engine.json_schema import TYPES, JsonSchema, Part, References
 from together_adapters.emulator.engine.prompt_parser import find_question
 from together_adapters.emulator.engine.regex_generator import generate_matches
-from together_adapters.emulator.engine.regular_expressions import Regex, compile_regex
-from together_adapters.emulator.engine.text_features import WORDS, coverage, stems
-from together_adapters.emulator.engine.value_extraction import (
-    CERTAIN,
-    GUESS,
-    LIKELY,
-    Confidence,
-    ValueExtractor,
-    field_pattern,
-    one_line,
-)
+from together_adapters.emulator.engine.regular_expressions import compile_regex
+from together_adapters.emulator.engine.text_features import WORDS, coverage, one_line, stems
+from together_adapters.emulator.engine.value_extraction import CERTAIN, GUESS, LIKELY, Confidence, ValueExtractor, field_pattern
 from together_adapters.emulator.errors import Unsatisfiable
+
+if TYPE_CHECKING:
+    from together_adapters.emulator.engine.json_schema import JsonSchema, Part, References
 
 _MAX_VALUES, _MAX_RECORD_VALUES = 5_000, 2_000  # the second of the records that a text may have; others are not looked for
 _MAX_BRANCHES, _MAX_LENGTH, _MAX_ITEMS = 100, 100_000, 1_000
 _ANSWER_FIELD, _NUMBER_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("answer", "number"))
-_IMPLIED_TYPES: Final = {  # by keywords, where a schema names none
-    keyword: kind
-    for kind, keywords in {
-        "object": "properties required additionalProperties patternProperties minProperties maxProperties propertyNames dependentRequired",
-        "array": "items prefixItems contains minItems maxItems uniqueItems",
-        "number": "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf",
-    }.items()
-    for keyword in keywords.split()
-}
+_HINTS: Final = {  # the types, with keywords that suggest one where a schema names none
+    "object": r"ropert|required", "array": r"[iI]tems|ontains", "number": r"imum|multipleOf", "string": "", "integer": "$^", "boolean": "$^", "null": "$^",
+}  # fmt: skip
+_COMBINING: Final = ("$ref", "oneOf", "anyOf", "allOf", "not")
+_KEY: Final = re.compile(r"(?<![\w:])(?<!: )['\"`“]([A-Za-z_]\w{0,60})['\"`”](?!\w)")
 Candidates = Iterator[tuple[Any, Confidence]]
-Fields = dict[str, tuple[Any, Confidence]]
+Option = tuple[Any, str]  # a constant of a schema, and its description
+Others = tuple[Any, ...]  # values from which the new one must differ
 
 
 def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any:
@@ -50,6 +42,8 @@ def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any
 
     Fields such as `summary` get `answer`, which is prose; verdicts depend on `full_prompt`, with its context.
     """
+    from together_adapters.emulator.engine.json_schema import JsonSchema
+
     json_schema = JsonSchema(schema)
     filler = SchemaFiller(json_schema, ValueExtractor(text), answer or text, full_prompt or text)
     try:
@@ -58,29 +52,25 @@ def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any
         raise Unsatisfiable("$ref") from None
 
 
-def fill_named_keys(prompt: str, full_prompt: str, answer: str) -> dict[str, Any]:
-    """Returns an object with the keys that a prompt names, for a request that wants JSON and gives no schema."""
-    keys = (_named_keys(prompt) or _named_keys(full_prompt) or ["answer"])[:50]
+def schema_of_keys(prompt: str, system: str) -> tuple[dict[str, Any], str]:
+    """A schema of the keys that a prompt quotes, or those of a JSON example; and the prompt without these quotation marks."""
+    keys = list(dict.fromkeys(_KEY.findall(prompt[-20_000:]) or _KEY.findall(system[-20_000:]) or ["answer"]))[:50]
     properties = {key: {"type": "integer" if _NUMBER_FIELD.search(key) else "string"} for key in keys}
-    text = re.sub(rf"['\"`“]({'|'.join(keys)})['\"`”]", r"\1", prompt)  # a key in quotation marks is not a value
-    return dict(fill({"type": "object", "properties": properties, "required": keys}, text, answer))
+    return {"type": "object", "properties": properties, "required": keys}, _KEY.sub(r"\1", prompt)
 
 
-def find_schema(text: str) -> tuple[dict[str, Any], str] | None:
-    """Finds the last JSON schema in a text; returns it with its source."""
+def find_schema(text: str) -> tuple[dict[str, Any] | None, str]:
+    """Finds the last JSON schema in a text; returns it, and the rest of the text."""
     if '{{"' in text:  # a template whose braces were not unescaped
         text = text.replace("{{", "{").replace("}}", "}")
-    result, decoder, start = None, json.JSONDecoder(), text.find("{")
-    for _ in range(200 if start >= 0 else 0):
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            value, end = None, start + 1
-        if isinstance(value, dict) and (isinstance(value.get("properties"), dict) or "$ref" in value):
-            result = (value, text[start:end])
-        if (start := text.find("{", end)) < 0:
-            break
-    return result
+    schema, source, end = None, "", 0
+    for opening in islice(re.finditer("{", text), 200):
+        with suppress(ValueError, RecursionError):
+            if opening.start() >= end:
+                value, end = json.JSONDecoder().raw_decode(text, opening.start())
+                if isinstance(value.get("properties"), dict) or "$ref" in value:
+                    schema, source = value, text[opening.start() : end]
+    return schema, text.replace(source, "") if source else text
 
 
 @dataclass
@@ -94,39 +84,34 @@ class SchemaFiller:
     budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_VALUES)))
     record_budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_RECORD_VALUES)))
 
-    def fill(
-        self, schema: Any, name: str = "", references: References = (), others: tuple[Any, ...] = ()
-    ) -> tuple[Any, Confidence]:
+    def fill(self, schema: Any, name: str = "", references: References = (), others: Others = ()) -> tuple[Any, Confidence]:
         """The value of the branch that the text supports best; `null` only where it supports none."""
-        keywords = schema if isinstance(schema, dict) else {}
-        failure = Unsatisfiable(
-            next((key for key in ("$ref", "oneOf", "anyOf", "allOf", "not") if key in keywords), "false"), name
-        )
+        keywords = _COMBINING if isinstance(schema, dict) else ()
+        failure = Unsatisfiable(next((key for key in keywords if key in schema), "false"), name)
         if next(self.budget, None) is None:
             raise failure
         if options := self._options(schema, references):
             return self._first_valid(schema, self._choices(options), name, others)
-        best: tuple[float, Any, Confidence, set[str]] | None = None
+        results: list[tuple[float, Any, Confidence, set[str]]] = []
         used = self.extractor.used
         for parts, inner_references in islice(self.json_schema.branches(schema, references), _MAX_BRANCHES):
             self.extractor.used = set(used)
             try:
                 candidates = self._candidates(parts, name, inner_references, others)
                 value, confidence = self._first_valid(schema, candidates, name, others)
-            except Unsatisfiable as error:
-                failure = error
+            except ValueError as error:  # of a pattern, unless it is `Unsatisfiable`
+                failure = error if isinstance(error, Unsatisfiable) else Unsatisfiable("pattern", name)
                 continue
-            rank = 0.5 if value is None else float(confidence)
-            if best is None or rank > best[0]:
-                best = rank, value, confidence, self.extractor.used
+            results.append((0.5 if value is None else float(confidence), value, confidence, self.extractor.used))
             if confidence == CERTAIN:
                 break
-        self.extractor.used = best[3] if best else used
-        if best is None:
+        if not results:
+            self.extractor.used = used
             raise failure
-        return best[1], best[2]
+        _, value, confidence, self.extractor.used = max(results, key=lambda result: result[0])
+        return value, confidence
 
-    def _first_valid(self, schema: Any, candidates: Candidates, name: str, others: tuple[Any, ...]) -> tuple[Any, Confidence]:
+    def _first_valid(self, schema: Any, candidates: Candidates, name: str, others: Others) -> tuple[Any, Confidence]:
         keyword = "type"
         for value, confidence in candidates:
             if any(_is_same(value, other) for other in others):
@@ -135,25 +120,24 @@ class SchemaFiller:
                 return value, confidence
         raise Unsatisfiable(keyword, name)
 
-    def _candidates(self, parts: list[Part], name: str, references: References, others: tuple[Any, ...]) -> Candidates:
+    def _candidates(self, parts: list[Part], name: str, references: References, others: Others) -> Candidates:
         """Yields values for a branch. Defaults and examples come before those that the text does not offer."""
         if options := _part_options(parts):
             yield from self._choices(options)
             return
-        defaults = [(value, GUESS) for part in parts for value in (*_list(part, "default"), *_list(part, "examples"))]
-        makers: dict[str, Callable[[], Candidates]] = {
-            "object": lambda: self._objects(parts, references, others),
-            "array": lambda: self._arrays(parts, name, references, others),
-            "integer": lambda: self._numbers(parts, name, True, len(others)),
-            "number": lambda: self._numbers(parts, name, False, len(others)),
-            "boolean": lambda: self._booleans(name),
-            "null": lambda: iter([(None, GUESS)]),
-            "string": lambda: self._texts(parts, name, len(others)),
+        defaults = [(part["default"], GUESS) for part in parts if "default" in part]
+        defaults += [(value, GUESS) for part in parts if isinstance(part.get("examples"), list) for value in part["examples"]]
+        makers: dict[str, Callable[..., Candidates]] = {
+            "object": self._objects,
+            "array": self._arrays,
+            "boolean": lambda *_: iter([self.extractor.boolean(name), (True, GUESS), (False, GUESS)]),
+            "null": lambda *_: iter([(None, GUESS)]),
+            "string": self._texts,
         }
         failure = None
         for kind in _types(parts):
             try:
-                for value, confidence in makers.get(kind, makers["string"])():
+                for value, confidence in makers.get(kind, self._numbers)(parts, name, references, others):
                     if confidence == GUESS:
                         yield from defaults
                         defaults = []
@@ -162,10 +146,6 @@ class SchemaFiller:
                 failure = failure or error
         if failure:
             raise failure
-
-    def _booleans(self, name: str) -> Candidates:
-        value, confidence = self.extractor.boolean(name)
-        yield from ((value, confidence), (not value, GUESS))
 
     def _options(self, schema: Any, references: References) -> list[Option]:
         """The values of a schema that consists of constants; empty for others."""
@@ -178,28 +158,23 @@ class SchemaFiller:
 
     def _choices(self, options: list[Option]) -> Candidates:
         """Yields constants: first the one that the text mentions, or else has the most words of."""
-        values = [option.value for option in options]
-        for _ in range(len(options) // 10):
-            next(self.budget, None)
+        values = [value for value, _ in options]
+        next(islice(self.budget, len(options) // 10, None), None)  # many constants take as long as many values
+        value, confidence = self.extractor.member(values)
         if {str(value).lower() for value in values} == {"yes", "no"}:
             verdict = self._verdict()
             value, confidence = next(value for value in values if str(value).lower() == verdict), CERTAIN
-        else:
-            value, confidence = self.extractor.member(values)
-            if confidence == GUESS and len(values) > 1:
-                terms = set(stems(self.extractor.text[:20_000]))
-                value = max(
-                    options, key=lambda option: len(terms & set(stems(f"{option.value} {option.description}"[:2_000])))
-                ).value
-            elif confidence == GUESS and options[0].is_constant:
-                confidence = LIKELY
+        elif confidence == GUESS:
+            terms = set(stems(self.extractor.text[:20_000]))
+            value, _ = max(options, key=lambda option: len(terms & set(stems(f"{option[0]} {option[1]}"[:2_000]))))
+            confidence = LIKELY if len(options) == 1 else GUESS
         yield value, confidence
         yield from ((value, GUESS) for value in values)
 
-    def _objects(self, parts: list[Part], references: References, others: tuple[Any, ...]) -> Candidates:
+    def _objects(self, parts: list[Part], _name: str, references: References, others: Others) -> Candidates:
         """Yields objects: with the optional fields that the text has values for, with none, with all, with one."""
         required = list(dict.fromkeys(key for part in parts for key in part.get("required", ())))
-        fields: Fields = {}
+        fields: dict[str, tuple[Any, Confidence]] = {}
         likely = []
         for key in dict.fromkeys([*(key for part in parts for key in part.get("properties", ())), *required]):
             inner, used = _property_schema(parts, key), set(self.extractor.used)
@@ -216,47 +191,24 @@ class SchemaFiller:
             else:
                 self.extractor.used = used
         optional = [key for key in fields if key not in required]
-        for keys in (likely, required, list(fields), *([*required, key] for key in optional[:20])):
-            complete = self._complete_keys(parts, keys, required, fields, references)
-            value = {key: fields[key][0] for key in fields if key in complete}
+        minimum = _limit(max, parts, "minProperties", 0)
+        if minimum > _MAX_ITEMS:
+            raise Unsatisfiable("minProperties")
+        for names in (likely, required, list(fields), *([*required, key] for key in optional[:20])):
+            keys = set(names)
+            for key in chain(list(fields), self._new_names(parts, references, minimum)):
+                if len(keys) >= minimum:
+                    break
+                with suppress(Unsatisfiable):
+                    fields[key] = fields.get(key) or self.fill(_property_schema(parts, key), key, references)
+                    keys.add(key)
+            value = {key: fields[key][0] for key in fields if key in keys}
             yield value, max((fields[key][1] for key in value), default=GUESS)
         for key in [*required, *optional][:20] if others else ():
             values = tuple(other[key] for other in others if isinstance(other, dict) and key in other)
-            try:
+            with suppress(Unsatisfiable):
                 variant = self.fill(_property_schema(parts, key), key, references, values)[0]
-            except Unsatisfiable:
-                continue
-            yield {**{name: fields[name][0] for name in required}, key: variant}, GUESS
-
-    def _complete_keys(
-        self, parts: list[Part], keys: list[str], required: list[str], fields: Fields, references: References
-    ) -> set[str]:
-        """Adds the keys that others depend on, and as many as the object needs; leaves out those that are too many."""
-        result = dict.fromkeys(keys)
-        maximum = min((part["maxProperties"] for part in parts if "maxProperties" in part), default=len(result) + _MAX_ITEMS)
-        for key in [key for key in reversed(result) if key not in required][: max(0, len(result) - int(maximum))]:
-            del result[key]
-        keywords = ("dependentRequired", "dependencies")
-        lists = [item for part in parts for keyword in keywords for item in part.get(keyword, {}).items()]
-        dependencies = [(key, names) for key, names in lists if isinstance(names, list)]
-        for _ in dependencies:
-            result |= dict.fromkeys(name for key, names in dependencies if key in result for name in names)
-        minimum = int(max((part.get("minProperties", 0) for part in parts), default=0))
-        if minimum > _MAX_ITEMS:
-            raise Unsatisfiable("minProperties")
-        new_names = self._new_names(parts, references, minimum) if minimum > len(result) else iter(())
-        for key in (key for names in (list(result), list(fields), new_names) for key in names):
-            if key in result and key in fields:
-                continue
-            if key not in result and len(result) >= minimum:
-                break
-            if key not in fields:
-                try:
-                    fields[key] = self.fill(_property_schema(parts, key), key, references)
-                except Unsatisfiable:
-                    continue
-            result[key] = None
-        return set(result)
+                yield {**{name: fields[name][0] for name in required}, key: variant}, GUESS
 
     def _new_names(self, parts: list[Part], references: References, minimum: int) -> Iterator[str]:
         """Yields names for further properties."""
@@ -267,52 +219,45 @@ class SchemaFiller:
                 yield names[-1]
             return
         for pattern in (pattern for part in parts for pattern in part.get("patternProperties", ())):
-            yield from generate_matches(_regex(pattern))
+            yield from generate_matches(compile_regex(pattern))
         yield from (f"field{number}" for number in range(1, minimum + 20))
 
-    def _arrays(self, parts: list[Part], name: str, references: References, others: tuple[Any, ...]) -> Candidates:
+    def _arrays(self, parts: list[Part], name: str, references: References, others: Others) -> Candidates:
         """Yields lists: of what the text offers, the shortest one, the longest one, and the empty one."""
-        minimum = int(max((part.get("minItems", 0) for part in parts), default=0))
-        maximum = int(min((part["maxItems"] for part in parts if "maxItems" in part), default=max(20, minimum)))
+        minimum = _limit(max, parts, "minItems", 0)
+        maximum = _limit(min, parts, "maxItems", max(20, minimum))
         if minimum > _MAX_ITEMS:
             raise Unsatisfiable("minItems", name)
         prefix = max((len(_prefix(part)) for part in parts), default=0)
         is_unique = any(part.get("uniqueItems") for part in parts)
         with_contains = [part for part in parts if "contains" in part]
-
+        contains = [part["contains"] for part in with_contains for _ in range(min(int(part.get("minContains", 1)), _MAX_ITEMS))]
         text_items = [] if prefix else self._items_of_text(_item_schema(parts, 0), name, references)
         confidence = CERTAIN if text_items else LIKELY if prefix else GUESS
 
         def build(text_items: list[Any], size: int, rule: Any) -> list[Any]:
             values: list[Any] = []
-
-            def add(rule: Any) -> None:
-                schema = _all_of([_item_schema(parts, len(values)), rule])
-                values.append(self.fill(schema, name, references, tuple(values) if is_unique else ())[0])
-
-            for part in with_contains:
-                present = sum(not self.json_schema.failed_keyword(value, part["contains"]) for value in text_items[:maximum])
-                for _ in range(int(part.get("minContains", 1)) - present):
-                    add(part["contains"])
+            rules = list(contains)
             for value in text_items:
                 is_new = not (is_unique and any(_is_same(value, other) for other in values))
-                fits = len(values) < maximum and not self.json_schema.failed_keyword(value, _item_schema(parts, len(values)))
-                if is_new and fits:
+                fits = not self.json_schema.failed_keyword(value, _item_schema(parts, len(values)))
+                if is_new and fits and len(values) < maximum - len(rules):
                     values.append(value)
-            while len(values) < min(size, maximum):
+            while rules or len(values) < min(size, maximum):
+                schema = _all_of([_item_schema(parts, len(values)), rules.pop() if rules else rule])
                 try:
-                    add(rule)
+                    values.append(self.fill(schema, name, references, tuple(values) if is_unique else ())[0])
                 except Unsatisfiable:
                     if len(values) < minimum:
                         raise
                     break
             return values
 
-        sizes = range(minimum, min(maximum, minimum + len(others) + 2) + 1)
-        not_contains = {"not": {"anyOf": [part["contains"] for part in with_contains]}} if with_contains else True
+        not_contains = {"not": {"anyOf": [part["contains"] for part in with_contains] or [False]}}
         plans: list[tuple[list[Any], int, Any]] = [(text_items, max(minimum, prefix or 1), True), ([], minimum, not_contains)]
+        plans += [([], size, True) for size in range(minimum, min(maximum, minimum + len(others) + 2) + 1)]
         failure = None
-        for values, size, rule in (*plans, *(([], size, True) for size in sizes)):
+        for values, size, rule in plans:
             try:
                 yield build(values, size, rule), confidence if values is text_items else GUESS
             except Unsatisfiable as error:
@@ -323,13 +268,14 @@ class SchemaFiller:
     def _items_of_text(self, schema: Any, name: str, references: References) -> list[Any]:
         """The items of a list that the text offers."""
         if options := self._options(schema, references):
-            return [option.value for option in options if self.extractor.member([option.value])[1] == CERTAIN]
+            return [value for value, _ in options if self.extractor.member([value])[1] == CERTAIN]
         parts, _ = next(self.json_schema.branches(schema, references), ([], references))
-        match next(_types(parts), ""):
+        match next(iter(_types(parts)), ""):
             case "object":
                 return self._records(schema, name, references)
             case "string" if not any(part.keys() & {"format", "pattern"} for part in parts):
-                return list(self._strings(name))
+                unused = [quotation for quotation in self.extractor.quotations if quotation not in self.extractor.used]
+                return unused or self.extractor.names
             case "integer" | "number" as kind:
                 return [number for _, number in self.extractor.numbers if kind == "number" or isinstance(number, int)]
             case _:
@@ -337,92 +283,59 @@ class SchemaFiller:
 
     def _records(self, schema: Any, name: str, references: References) -> list[Any]:
         """Objects: one for each part of the text that has values for one."""
-        for separator in (r"\n+", r";\s*", r"(?<=[.!?])\s+", r",? and |, (?=[A-Z])"):
+        for separator in (r"\n+|;\s*", r"(?<=[.!?])\s+", r",? and |, (?=[A-Z])"):
             records = []
             for part in re.split(separator, self.extractor.text[:20_000])[:60]:
                 extractor = ValueExtractor(part)
                 filler = replace(self, extractor=extractor, answer=one_line(part), full_prompt=part, budget=self.record_budget)
-                try:
-                    record, confidence = filler.fill(schema, name, references)
-                except Unsatisfiable:
-                    continue
-                if confidence >= LIKELY and isinstance(record, dict):
-                    records.append(record)
+                with suppress(Unsatisfiable):
+                    records += [record for record, confidence in [filler.fill(schema, name, references)] if confidence >= LIKELY]
             if len(records) > 1:
                 return records
         return []
 
-    def _strings(self, name: str) -> list[str]:
-        """Strings: the list after the field's name, else what is quoted, else proper names."""
-        phrase = re.escape(name.replace("_", " "))
-        pattern = rf"\b{phrase}\b[^:\n.]{{0,30}}(?::| are| include| like| such as)\s*([^\n.;]{{2,500}})"
-        if match := re.search(pattern, self.extractor.text[:20_000], re.IGNORECASE):
-            parts = [part.strip(" \"'`.") for part in re.split(r",\s*(?:and\s+|or\s+)?|\s+and\s+", match[1])]
-            return [part for part in parts if part][:50]
-        unused = [quotation for quotation in self.extractor.quotations if quotation not in self.extractor.used]
-        return unused or list(self.extractor.names)
-
-    def _numbers(self, parts: list[Part], name: str, is_integer: bool, variants: int) -> Candidates:
+    def _numbers(self, parts: list[Part], name: str, _references: References, others: Others) -> Candidates:
         """Yields numbers: the one of the text within the bounds, then those beside it and at the bounds."""
+        is_integer = "integer" in _types(parts)[:1]
         number, confidence = self.extractor.number(name, is_integer)
-        if confidence == GUESS:
-            number = 1 if is_integer else 1.0
+        number = number if confidence > GUESS else 1
+        yield number, confidence
         low, high, step = _number_range(parts, is_integer)
         unit = step or Fraction(1, 2)
-        target = Fraction(number)
-        nearest = min(max(target, low), high)
-        yield number, confidence
-        starts = [nearest, low, high, Fraction(0), (low + high) / 2]
-        for start in starts:
+        nearest = min(max(Fraction(number), low), high)
+        for start in (nearest, low, high, Fraction(0), (low + high) / 2):
             first = math.ceil(start / unit) * unit if step else start
-            for distance in range(variants + 3):
+            for distance in range(len(others) + 3):
                 for value in (first + distance * unit, first - distance * unit):
-                    yield _to_number(value, is_integer), confidence if start == nearest and distance < 2 else GUESS
+                    number = int(value) if is_integer or value.denominator == 1 else float(value)
+                    yield number, confidence if start == nearest and distance < 2 else GUESS
 
-    def _texts(self, parts: list[Part], name: str, variants: int) -> Candidates:
+    def _texts(self, parts: list[Part], name: str, _references: References, others: Others) -> Candidates:
         """Yields strings: what the text has, then examples of the format or pattern, then any of the right length."""
-        minimum = int(max((part.get("minLength", 0) for part in parts), default=0))
-        maximum = int(min((part["maxLength"] for part in parts if "maxLength" in part), default=_MAX_LENGTH))
+        minimum, maximum = _limit(max, parts, "minLength", 0), _limit(min, parts, "maxLength", _MAX_LENGTH)
         if minimum > _MAX_LENGTH:
             raise Unsatisfiable("minLength", name)
         value, confidence = self._text(parts, name)
         patterns = [str(part["pattern"]) for part in parts if "pattern" in part]
         if value and (confidence > GUESS or not patterns):
-            yield value[:maximum] if len(value) >= max(minimum, 1) else self._pad(value, minimum)[:maximum], confidence
-        for pattern in patterns:
-            for match in generate_matches(_regex(pattern), self.extractor.text):
-                yield match, LIKELY
-                if len(match) < minimum:
-                    yield match + match[-1:] * (minimum - len(match)), LIKELY
-                    yield match[:1] * (minimum - len(match)) + match, LIKELY
-        for part in parts:
-            for example in WORDS["examples"].get(part.get("format"), "").split():
-                padding = "a" * (minimum - len(example))
-                yield from ((text, GUESS) for text in (padding + example, example + padding))
-        base = value or "text"
-        for text in (
-            base,
-            *(f"{base} {number}" for number in range(2, variants + 4)),
-            *"abcdefghijklmnopqrstuvwxyz0123456789",
-            "",
-            " ",
-        ):
-            yield (text if len(text) >= minimum else text.ljust(minimum, "a"))[: maximum if len(text) < 20 else None], GUESS
-        yield from (("".join(chr(97 + int(digit)) for digit in str(number))[:maximum], GUESS) for number in range(variants + 1))
-
-    def _pad(self, value: str, length: int) -> str:
-        filling = self.answer or "text "
-        return f"{value} {filling * (length // len(filling) + 1)}"[:length].ljust(length, ".")
+            text = value if len(value) >= minimum else f"{value} {self.answer}".ljust(minimum, ".")[:minimum]
+            yield text[:maximum], confidence
+        for match in chain.from_iterable(generate_matches(compile_regex(pattern), self.extractor.text) for pattern in patterns):
+            missing = max(minimum - len(match), 0)
+            yield from ((text, LIKELY) for text in (match, match + match[-1:] * missing, match[:1] * missing + match))
+        for example in (example for part in parts for example in WORDS["examples"].get(part.get("format"), "").split()):
+            yield from ((text, GUESS) for text in (example.rjust(minimum, "a"), example.ljust(minimum, "a")))
+        short = map("".join, chain.from_iterable(product(ascii_lowercase + digits, repeat=size) for size in (1, 2, 3)))
+        variants = (f"{value or 'text'} {number}" for number in (len(others) + 1, *range(2, len(others) + 4)))
+        for text in chain([value or "text"], variants, islice(short, len(others) + 40)):
+            yield text.ljust(minimum, "a")[:maximum], GUESS
 
     def _text(self, parts: list[Part], name: str) -> tuple[str, Confidence]:
-        texts = " ".join(f"{part.get('description')} {part.get('title')}" for part in parts)
-        if re.search(r"['\"]yes['\"] or ['\"]no['\"]", texts, re.IGNORECASE):
-            return self._verdict(), CERTAIN
         format = next((part["format"] for part in parts if "format" in part), "")
         value, confidence = self.extractor.string(format or name)
         if examples := WORDS["examples"].get(format):
-            is_valid = confidence == CERTAIN and (format in ("email", "uri", "uuid") or _is_date(format, value))
-            return (value, CERTAIN) if is_valid else (examples.split()[0], GUESS)
+            is_of_text = confidence == CERTAIN and format in ("date", "email", "uri", "uuid")
+            return (value, CERTAIN) if is_of_text else (examples.split()[0], GUESS)
         if _ANSWER_FIELD.search(name) and confidence < CERTAIN:
             return one_line(self.answer), LIKELY
         return (value, confidence) if confidence > GUESS else (topic(self.extractor.text, 4), GUESS)
@@ -434,42 +347,23 @@ class SchemaFiller:
         return "yes" if coverage(stems(question), stems(context)) >= 0.4 else "no"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A constant of a schema with its description."""
-
-    value: Any
-    description: str
-    is_constant: bool
-
-
-def _named_keys(text: str) -> list[str]:
-    """The keys that a text names: those of a JSON example, else quoted words."""
-    text = text[:20_000]
-    keys = re.findall(r"[\"'](\w{1,60})[\"']\s*:", text) or re.findall(r"(?<!\w)['\"`“]([A-Za-z_]\w{0,60})['\"`”](?!\w)", text)
-    return list(dict.fromkeys(keys))
-
-
 def _part_options(parts: list[Part]) -> list[Option]:
-    """The constants of the first part that has some."""
+    """The constants of the first part that has some, each with its description."""
     for part in parts:
         if "const" in part:
-            return [Option(part["const"], " ".join(str(each.get("description") or "") for each in parts), True)]
+            return [(part["const"], " ".join(str(each.get("description") or "") for each in parts))]
         if "enum" in part:
-            return [Option(value, "", False) for value in part["enum"]]
+            return [(value, "") for value in part["enum"]]
     return []
 
 
-def _types(parts: list[Part]) -> Iterator[str]:
-    """Yields the types that all parts allow; without any, the one that their keywords suggest comes first."""
-    allowed = [part["type"] for part in parts if "type" in part]
-    if not allowed:
-        yield (kind := next((_IMPLIED_TYPES[key] for part in parts for key in part if key in _IMPLIED_TYPES), "string"))
-        yield from (other for other in TYPES if other != kind)
-    elif len(types := set(allowed)) == 1:
-        yield allowed[0]
-    elif types == {"integer", "number"}:
-        yield "integer"
+def _types(parts: list[Part]) -> list[str]:
+    """The types that all parts allow; without any, the one that their keywords suggest comes first."""
+    types = {part["type"] for part in parts if "type" in part}
+    if types:
+        return list(types) if len(types) == 1 else ["integer"] if types == {"integer", "number"} else []
+    keywords = " ".join(key for part in parts for key in part)
+    return sorted(_HINTS, key=lambda kind: not re.search(_HINTS[kind], keywords))
 
 
 def _property_schema(parts: list[Part], key: str) -> Any:
@@ -477,7 +371,7 @@ def _property_schema(parts: list[Part], key: str) -> Any:
     schemas = []
     for part in parts:
         own = [part["properties"][key]] if key in part.get("properties", {}) else []
-        own += [schema for pattern, schema in part.get("patternProperties", {}).items() if _regex(pattern).is_found(key)]
+        own += [schema for pattern, schema in part.get("patternProperties", {}).items() if compile_regex(pattern).is_found(key)]
         schemas += own or [part.get("additionalProperties", True)]
     return _all_of(schemas)
 
@@ -503,51 +397,24 @@ def _all_of(schemas: list[Any]) -> Any:
     return schemas[0] if len(schemas) == 1 else {"allOf": schemas} if schemas else True
 
 
+def _limit(choose: Callable[..., float], parts: list[Part], keyword: str, default: int) -> int:
+    """The narrowest of the bounds that parts have."""
+    return int(choose((part[keyword] for part in parts if keyword in part), default=default))
+
+
 def _number_range(parts: list[Part], is_integer: bool) -> tuple[Fraction, Fraction, Fraction | None]:
     """The bounds of numbers, and the step between them."""
-    step = Fraction(1) if is_integer else None
-    for part in parts:
-        if "multipleOf" in part:
-            multiple = Fraction(str(part["multipleOf"]))
-            step = multiple if step is None else _common_multiple(step, multiple)
-    low, high = (
-        max(_bounds(parts, "minimum", "exclusiveMinimum"), default=None),
-        min(_bounds(parts, "maximum", "exclusiveMaximum"), default=None),
-    )
-    below, above = min(high or Fraction(0), Fraction(0)) - 1_000_000, max(low or Fraction(0), Fraction(0)) + 1_000_000
-    return below if low is None else low, above if high is None else high, step
+    steps = [Fraction(1)] * is_integer + [Fraction(str(part["multipleOf"])) for part in parts if "multipleOf" in part]
+    lows, highs = _bounds(parts, "minimum", "exclusiveMinimum"), _bounds(parts, "maximum", "exclusiveMaximum")
+    low = max(lows, default=min([Fraction(0), *highs]) - 1_000_000)
+    high = min(highs, default=max([Fraction(0), *lows]) + 1_000_000)
+    scale = math.lcm(*(step.denominator for step in steps))
+    return low, high, Fraction(math.lcm(*(int(step * scale) for step in steps)), scale) if steps else None
 
 
 def _bounds(parts: list[Part], *keys: str) -> list[Fraction]:
     return [Fraction(part[key]) for part in parts for key in keys if not isinstance(part.get(key, True), bool)]
 
 
-def _common_multiple(a: Fraction, b: Fraction) -> Fraction:
-    return Fraction(math.lcm(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
-
-
-def _to_number(value: Fraction, is_integer: bool) -> float | int:
-    return int(value) if is_integer or value.denominator == 1 else float(value)
-
-
 def _is_same(a: Any, b: Any) -> bool:
     return bool(a == b) and isinstance(a, bool) is isinstance(b, bool)
-
-
-def _is_date(format: str, value: str) -> bool:
-    try:
-        return format == "date" and bool(date.fromisoformat(value))
-    except ValueError:
-        return False
-
-
-def _list(part: Part, key: str) -> list[Any]:
-    value = part.get(key, [])
-    return value if key == "examples" and isinstance(value, list) else [value] if key in part else []
-
-
-def _regex(pattern: str) -> Regex:
-    try:
-        return compile_regex(pattern)
-    except ValueError:
-        raise Unsatisfiable("pattern", pattern[:100]) from None

@@ -9,33 +9,25 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Final, TypeVar
 from zlib import crc32
 
 WORDS: Final = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
 _TOKEN: Final = re.compile(r"\s?[^\W_]{1,8}|\s?_{1,8}|\s?[^\w\s]{1,2}|\s+")
 _WORD: Final = re.compile(r"\w+")
 _COMPOUND: Final = re.compile(r"\w+(?:-\w+)+")
-_KEYWORDS: Final = frozenset(WORDS["keywords"].split())  # stop words that name a thing with a noun: `with statement`
-_KEYWORD_NOUNS: Final = frozenset(form for noun in WORDS["keyword_nouns"].split() for form in (noun, noun + "s"))
 STOPWORDS: Final = frozenset(WORDS["stopwords"].split())
 _SUFFIXES: Final[tuple[tuple[str, str], ...]] = tuple(WORDS["suffixes"].items())
 _MAX_CACHED_CHARS: Final = 8_000
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def cache_short_texts(maxsize: int) -> Callable[[Callable[Concatenate[str, P], R]], Callable[Concatenate[str, P], R]]:
+def cache_short_texts(maxsize: int) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """`lru_cache` of a function of a text: long texts are not kept, so that memory stays bounded."""
 
-    def decorate(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str, P], R]:
-        cached: Any = lru_cache(maxsize)(function)
-
-        def call(text: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            chosen: Callable[Concatenate[str, P], R] = cached if len(text) <= _MAX_CACHED_CHARS else function
-            return chosen(text, *args, **kwargs)
-
-        return call
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        cached = lru_cache(maxsize)(function)
+        return lambda text, *args: cached(text, *args) if len(text) <= _MAX_CACHED_CHARS else function(text, *args)
 
     return decorate
 
@@ -78,16 +70,16 @@ def words(text: str) -> list[str]:
 def stems(text: str) -> list[str]:
     """The stems of a text without stop words; names with underscores count as a whole and in parts."""
     result = []
-    previous = ""
     for word in words(text):
         if word not in STOPWORDS:
-            result.append(stem(word))
-            if previous in _KEYWORDS and word in _KEYWORD_NOUNS:
-                result.append(f"{previous} {stem(word)}")
-            if "_" in word.strip("_"):
-                result += [stem(part) for part in word.split("_") if part and part not in STOPWORDS]
-        previous = word
+            parts = word.split("_") if "_" in word.strip("_") else ()
+            result += [stem(word), *(stem(part) for part in parts if part and part not in STOPWORDS)]
     return result
+
+
+def one_line(text: str) -> str:
+    """A text as one line of limited length."""
+    return " ".join(text[:4_000].split())[:1_000]
 
 
 def rarity(documents: Sequence[Iterable[str]]) -> dict[str, float]:
