@@ -1,14 +1,16 @@
 """Network streams beneath the HTTP library: limits that it does not keep, and connections that died while they were idle.
 
-It limits each read, so a server that sends a byte now and then holds a call for ever; and it reports a connection that the
-server had closed after the last response like one that failed with the request. Both flavours side by side. Connections of an
-HTTP client that the caller supplies do not have this: there a limit is checked between parts of the body, and httpcore tells which
-connection is reused.
+It limits each read, so a server that sends a byte now and then holds a call for ever; it reports a connection that the server had
+closed after the last response like one that failed with the request; and it takes many steps for a chunk of a body, of which streamed
+events have one for each token. Both flavours side by side. Connections of an HTTP client that the caller supplies do not have this:
+there a limit is checked between parts of the body, and httpcore tells which connection is reused.
 """
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from together_adapters.transport.http_library import error_names
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 MAX_HEAD = 256 * 1024  # bytes before the body; only a server that sends informational responses without end gets there
 _WRITE_SIZE = 16 * 1024
 _BROKEN = ("ReadError", "WriteError")
+_HEAD = re.compile(rb"HTTP/1\.1 2.*?\n\r?\n", re.DOTALL)
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})\r\n")
+_PART_OF_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}\r?")
 
 
 class Until(float):
@@ -64,11 +69,12 @@ def begin_body(response: HTTPResponse, read_timeout: float | None) -> None:
         timeouts["read"] = read_timeout
     stream = response.extensions.get("network_stream")
     if isinstance(stream, _Stream):
-        stream.has_served = stream.in_body = True
+        if not stream.in_body:
+            stream.begin_body(response)
         if type(read_timeout) is Until:
             vars(stream).pop("read", None)
         else:
-            vars(stream)["read"] = stream.inner.read  # so that a chunk of a stream costs nothing
+            vars(stream)["read"] = stream.read_body  # so that a read of a stream costs little
 
 
 def watch(transport: Any) -> Any:
@@ -79,24 +85,95 @@ def watch(transport: Any) -> Any:
     return transport
 
 
+class ChunkJoiner:
+    """Makes one chunk of those that are complete in a read. All else is passed on as it is, for the HTTP library to judge.
+
+    Nothing follows what it does not know, such as the end of the body or the extensions of a chunk.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """`content` is what the HTTP library has of the body already."""
+        self._rest = 0  # bytes to come of the last chunk, with the end of its line
+        self._line = b""  # what has come of the line with the size of the next chunk
+        self._is_over = False
+        self.join(content)
+
+    def join(self, data: bytes) -> bytes:
+        """Returns what to pass on in place of a read."""
+        if self._is_over:
+            return data
+        begin = position = self._end_of_begun_chunk(data)
+        contents: list[bytes] = []
+        while position < len(data):
+            size = _SIZE.match(data, position)
+            if size is None:
+                self._line = data[position:]
+                self._is_over = not _PART_OF_SIZE.fullmatch(self._line)
+                break
+            start, end = size.end(), size.end() + int(size[1], 16)
+            if end + 2 > len(data):
+                self._rest = end + 2 - len(data)
+                break
+            if start == end or data[end : end + 2] != b"\r\n":
+                self._is_over = True
+                break
+            contents.append(data[start:end])
+            position = end + 2
+        if len(contents) < 2:
+            return data
+        content = b"".join(contents)
+        return b"%b%x\r\n%b\r\n%b" % (data[:begin], len(content), content, data[position:])
+
+    def _end_of_begun_chunk(self, data: bytes) -> int:
+        """Returns where a chunk ends that has begun in an earlier read."""
+        if self._line:
+            line = self._line + data
+            size = _SIZE.match(line)
+            if size is None or not int(size[1], 16):
+                self._line = line
+                self._is_over = size is not None or not _PART_OF_SIZE.fullmatch(line)
+                return len(data)
+            self._rest = size.end() - len(self._line) + int(size[1], 16) + 2
+            self._line = b""
+        end = min(self._rest, len(data))
+        self._rest -= end
+        return end
+
+
 class _Stream:
     """What the streams of both flavours know of the response that is being read."""
+
+    read_body: Any  # reads when the head has come
 
     def __init__(self, stream: Any) -> None:
         self.inner = stream
         self.has_served = False  # a response has arrived on this connection
         self.in_body = False
+        self._head = b""  # the head, and what came with it
         self._head_size = 0  # bytes of the head
         self._deadline: float | None = None  # for the head
 
     def get_extra_info(self, info: str) -> Any:
         return self.inner.get_extra_info(info)
 
+    def begin_body(self, response: HTTPResponse) -> None:
+        """Ends the head: joins the chunks of what follows, if it is a stream of events."""
+        self.has_served = self.in_body = True
+        self.read_body = self.inner.read
+        is_chunked = response.headers.get("transfer-encoding", "").lower() == "chunked"
+        if is_chunked and "event-stream" in response.headers.get("content-type", "") and (head := _HEAD.match(self._head)):
+            self.read_body = self._joining(ChunkJoiner(self._head[head.end() :]).join)
+        self._head = b""
+
+    def _joining(self, join: Callable[[bytes], bytes]) -> Any:
+        """Returns the method of the flavour that reads and joins chunks."""
+        raise NotImplementedError
+
     def _begin_request(self) -> bool:
         """Called before every write; returns whether it is the first one of a request."""
         if not self._head_size:
             return False
-        self._head_size, self._deadline, self.in_body = 0, None, False
+        self._head_size, self._deadline, self.in_body, self._head = 0, None, False, b""
         vars(self).pop("read", None)
         return True
 
@@ -116,6 +193,7 @@ class _Stream:
         if not data and self.has_served and not self._head_size:
             raise StaleConnection("the server had closed the connection")
         self._head_size += len(data)
+        self._head += data
         return data
 
     def _failure(self, error: Exception, *, unsent: bool = False) -> Exception:
@@ -130,9 +208,13 @@ class _Stream:
 class Stream(_Stream):
     """A synchronous network stream."""
 
+    def _joining(self, join: Callable[[bytes], bytes]) -> Any:
+        read = self.inner.read
+        return lambda max_bytes, timeout=None: join(read(max_bytes, timeout))
+
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.in_body:
-            return self.inner.read(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
+            return self.read_body(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
         try:
             data = self.inner.read(max_bytes, self._limit(timeout))
         except Exception as error:
@@ -160,9 +242,17 @@ class Stream(_Stream):
 class AsyncStream(_Stream):
     """An asynchronous network stream."""
 
+    def _joining(self, join: Callable[[bytes], bytes]) -> Any:
+        read = self.inner.read
+
+        async def read_and_join(max_bytes: int, timeout: float | None = None) -> bytes:
+            return join(await read(max_bytes, timeout))
+
+        return read_and_join
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.in_body:
-            return await self.inner.read(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
+            return await self.read_body(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
         try:
             data = await self.inner.read(max_bytes, self._limit(timeout))
         except Exception as error:
