@@ -84,9 +84,11 @@ def read_requests(bodies: Bodies, endpoint: str, model: str | None) -> Iterator[
     index, count = 0, 1
     while block := [*islice(values, count)]:
         models, contents = _encode_alike(block, model) or _encode_each(block, model, index, source)
+        if (size := sum(map(len, contents))) > _MAX_BODY:
+            _check_sizes(contents, index, source)
         yield Requests(_ids(contents), models, contents)
         index += len(block)
-        count = min(_BLOCK, 1 + _BLOCK_BYTES * len(block) // sum(map(len, contents)))
+        count = min(_BLOCK, 1 + _BLOCK_BYTES * len(block) // size)
 
 
 def body_of(line: bytes) -> bytes:
@@ -103,14 +105,20 @@ def _ids(contents: list[bytes]) -> list[str]:
     return ids
 
 
+def _check_sizes(contents: list[bytes], start: int, source: str) -> None:
+    for index, size in enumerate(map(len, contents), start):
+        if size > _MAX_BODY:
+            raise DatasetError(
+                f"request {index}{source} has {size:,} bytes; a batch takes {MAX_BYTES:,} at most. Nothing was sent"
+            )
+
+
 def _encode_each(bodies: list[Any], model: str | None, start: int, source: str) -> tuple[list[str], list[bytes]]:
     """Returns models and JSON of bodies, of which the first has the index `start`."""
     models, contents = [], []
     for index, body in enumerate(bodies, start):
         try:
-            name, content = _encode(body, model)
-            if len(content) > _MAX_BODY:
-                raise ValueError(f" has {len(content):,} bytes; a batch takes {MAX_BYTES:,} at most")
+            name, content = _encode_flat(body) or _encode(body, model)
         except ValueError as error:
             raise DatasetError(f"request {index}{source}{error}. Nothing was sent") from None
         models.append(name)
@@ -125,7 +133,7 @@ def _encode(body: Any, model: str | None) -> tuple[str, bytes]:
     name = body.get("model") or model
     if not isinstance(name, str) or not name:
         raise ValueError(": the body names no model; add one, or pass model=")
-    values = {**body, "model": name}
+    values: Any = body if body.get("model") is name else {**body, "model": name}
     values = {key: value for key in _order(tuple(values)) if (value := values[key]) is not None and key != "stream"}
     messages = values.get("messages")
     if isinstance(messages, _SEQUENCES):
@@ -144,6 +152,17 @@ def _order(keys: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(sorted(keys, key=str))
 
 
+def _encode_flat(body: Any) -> tuple[str, bytes] | None:
+    """Returns what `_encode` does, sooner, for a body in whose JSON there are no objects but messages, and no null; else None."""
+    if _dumps is None or type(body) is not dict or type(name := body.get("model")) is not str or not name or "stream" in body:
+        return None
+    with suppress(TypeError):
+        content: bytes = _dumps(body, None, _SORTED)
+        if content.count(b"{") == 1 + len(body.get("messages", ())) and content.find(b"null") < 0:
+            return name, content
+    return None
+
+
 def _encode_alike(bodies: list[Any], model: str | None) -> tuple[Sequence[str], list[bytes]] | None:
     """Returns what `_encode_each` does, sooner, for bodies with the same keys and no objects but messages, as most are; else None."""
     if _dumps is None or {*map(type, bodies)} != {dict}:
@@ -156,11 +175,9 @@ def _encode_alike(bodies: list[Any], model: str | None) -> tuple[Sequence[str], 
         return None
     if not _are_texts(messages) or not all(map(_are_scalars, columns.values())):
         return None
-    try:
-        contents = [*map(_dumps, bodies, repeat(None), repeat(_SORTED))]
-    except TypeError:
-        return None
-    return None if max(map(len, contents)) > _MAX_BODY else (models, contents)
+    with suppress(TypeError):
+        return models, [*map(_dumps, bodies, repeat(None), repeat(_SORTED))]
+    return None
 
 
 def _columns(bodies: list[dict[Any, Any]]) -> dict[Any, list[Any]]:

@@ -141,6 +141,8 @@ class JobRun:
             finish = request("POST", f"/v1/files/{file.id}/preprocess", lambda response: None, {})
             with suppress(TogetherError):
                 yield finish
+        if (file.processing_status or "").upper() == "COMPLETED" and file.validation_report is None:
+            return
         remaining = self._deadline - time.monotonic()
         timeout = None if remaining == math.inf else max(remaining, 0.0)
         try:

@@ -165,26 +165,29 @@ class Pending:
     def __init__(self, ids: str, numbers: Numbers) -> None:
         self._ids = ids
         self._numbers = numbers
+        self._width = len(ids) // max(len(numbers), 1) or 1
         self._count = 0  # of the first ones, which are answered already
 
     def take(self, ids: list[str]) -> Sequence[int]:
         """Returns the numbers of requests, which are no longer pending; -1 for one that is not, or was answered before."""
-        start, end = self._count, self._count + len(ids)
-        if "by_id" not in vars(self) and self._id_list(start, end) == ids:  # answers in the order of the requests
-            self._count = end
-            return self._numbers[start:end]
+        end = self._count + len(ids)
+        if "by_id" not in vars(self) and self._come_next(ids):
+            numbers, self._count = self._numbers[self._count : end], end
+            return numbers
         return [*map(self.by_id.pop, ids, repeat(-1))]
+
+    def _come_next(self, ids: list[str]) -> bool:
+        """Whether answers are in the order of the requests."""
+        start = self._count * self._width
+        end = start + len(ids) * self._width
+        return {*map(len, ids)} == {self._width} and self._ids[start:end] == "".join(ids)
 
     @cached_property
     def by_id(self) -> dict[str, int]:
         """The numbers of those that are pending, by their ids."""
-        return dict(zip(self._id_list(self._count, len(self._numbers)), self._numbers[self._count :], strict=True))
-
-    def _id_list(self, start: int, end: int) -> list[str]:
-        width = len(self._ids) // max(len(self._numbers), 1)
-        return [
-            self._ids[offset : offset + width] for offset in range(start * width, min(end * width, len(self._ids)), width or 1)
-        ]
+        width = self._width
+        ids = [self._ids[start : start + width] for start in range(self._count * width, len(self._ids), width)]
+        return dict(zip(ids, self._numbers[self._count :], strict=True))
 
 
 def compact(numbers: array[int]) -> Numbers:
