@@ -1,4 +1,4 @@
-"""Generates data sets that are the same on every machine: short chats, long chats, tools, preferences, images.
+"""Generates data sets that are the same on every machine: short chats, long chats, tools, preferences, images; and what becomes training files.
 
 Tools are those of five agents in `tools`, three of a library of twenty in each row of `agents`, and new in each row of `varied`.
 """
@@ -15,8 +15,11 @@ from typing import Any, Final
 
 ROWS: Final = {
     "short": 1_000_000, "long": 30_000, "tools": 100_000, "agents": 100_000, "varied": 100_000, "pref": 300_000, "mm": 2_000,
+    "sharegpt": 1_000_000, "pairs": 300_000, "csv": 300_000,
 }  # fmt: skip
-"""Rows of the full sets; together about 1.9 GB."""
+"""Rows of the full sets; together about 2.5 GB."""
+CHECKED: Final = ("short", "long", "tools", "agents", "varied", "pref", "mm")
+"""The sets that are training files."""
 
 _WORDS: Final = [
     "the",
@@ -90,7 +93,12 @@ def write(name: str, path: Path, share: float = 1.0) -> int:
     rows = max(10, int(ROWS[name] * share))
     make = _MAKERS[name]
     with path.open("wb", 1 << 20) as file:
+        if name == "csv":
+            file.write(b"prompt,completion\n")
         for _ in range(rows):
+            if name == "csv":
+                file.write('"{prompt}","{completion}"\n'.format_map(make(chance)).encode())
+                continue
             is_ascii = chance.random() < 0.25
             file.write(json.dumps(make(chance), ensure_ascii=is_ascii).encode() + b"\n")
     return rows
@@ -178,6 +186,20 @@ def _pref(chance: random.Random) -> dict[str, Any]:
     }
 
 
+def _sharegpt(chance: random.Random) -> dict[str, Any]:
+    names = {"system": "system", "user": "human", "assistant": "gpt"}
+    turns = [{"from": names[one["role"]], "value": one["content"]} for one in _short(chance)["messages"]]
+    return {"id": str(chance.randrange(10**6)), "conversations": turns}
+
+
+def _pairs(chance: random.Random) -> dict[str, Any]:
+    return {"prompt": _words(chance, 10, 50), "chosen": _words(chance, 15, 60), "rejected": "Well, " + _words(chance, 15, 60)}
+
+
+def _csv(chance: random.Random) -> dict[str, Any]:
+    return {"prompt": _words(chance, 10, 50), "completion": _words(chance, 15, 60)}
+
+
 def _mm(chance: random.Random) -> dict[str, Any]:
     image = b"\x89PNG\r\n\x1a\n" + chance.randbytes(chance.randrange(80_000, 100_000))
     url = "data:image/png;base64," + base64.b64encode(image).decode()
@@ -187,6 +209,7 @@ def _mm(chance: random.Random) -> dict[str, Any]:
 
 _MAKERS: Final[dict[str, Callable[[random.Random], dict[str, Any]]]] = {
     "short": _short, "long": _long, "tools": _tools, "agents": _agents, "varied": _varied, "pref": _pref, "mm": _mm,
+    "sharegpt": _sharegpt, "pairs": _pairs, "csv": _csv,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Validating training data: both engines compared with parsing each line by orjson, and with the vendor's own check.
+"""Validating training data: both engines compared with parsing each line by orjson, and with the vendor's own check; and writing it.
 
 Every contestant runs in its own process, so that memory is not shared and the vendor's interpreter can be another one. They take
 turns in rounds, as in the other benchmarks, and measure the CPU time of each turn themselves.
@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from tests.benchmarks.finetune_sets import ROWS, write
+from tests.benchmarks.finetune_sets import CHECKED, write
 from tests.benchmarks.measure import Bench, Builder, Goal, Row
 from tests.server_process import ROOT
 
@@ -25,6 +25,7 @@ SHARE: Final = float(os.environ.get("FINETUNE_SETS_SHARE", "0.02"))
 """The share of the full sets; 1 takes minutes."""
 
 ROUNDS: Final = 5
+WRITTEN: Final = ("short", "long", "tools", "agents", "varied", "pref", "pairs", "sharegpt", "csv")
 VENDOR: Final = os.environ.get("TOGETHER_SDK_PYTHON_3", "")
 """Read on import, since the benchmark removes such variables from the environment."""
 
@@ -58,6 +59,20 @@ import orjson
 def work(path):
     with open(path, "rb") as file:
         return sum(orjson.loads(line) is not None for line in file)
+""",
+    "write": """
+from together_adapters.finetune import load, write_jsonl
+def work(path):
+    report = write_jsonl(load(path), path + ".out.jsonl", overwrite=True).report
+    assert report.ok and report.valid == report.rows, report.issues[:1]
+    return report.rows
+""",
+    "rewrite": """
+import csv, orjson
+def work(path):
+    with open(path, newline="") as file, open(path + ".other", "wb") as new:
+        rows = csv.DictReader(file) if path.endswith("csv") else map(orjson.loads, file)
+        return sum(new.write(orjson.dumps(row) + b"\\n") > 0 for row in rows)
 """,
     "vendor": """
 from pathlib import Path
@@ -103,7 +118,7 @@ class Process:
 
 def check(name: str, bench: Bench, *, kind: str) -> list[Row]:
     """Runs all installed contestants on one of the sets."""
-    contestants = [contestant for contestant in _SCRIPTS if contestant != "vendor" or VENDOR]
+    contestants = [name for name in ("msgspec", "python", "orjson", "vendor") if name != "vendor" or VENDOR]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         rows = write(kind, path := Path(folder, "data.jsonl"), SHARE)
         processes = {contestant: stack.enter_context(Process(contestant)) for contestant in contestants}
@@ -127,4 +142,21 @@ def _compare(name: str, pair: tuple[str, str], costs: dict[str, list[float]], ro
     return Row(f"{name}, {contestant} to {other}", "us", median(mine), median(base), ratios, goal)
 
 
-OPERATIONS: Final[dict[str, Builder]] = {f"check {kind} rows": partial(check, kind=kind) for kind in ROWS}
+def write_file(name: str, bench: Bench, *, kind: str) -> list[Row]:
+    """Converts a set to a checked training file, and compares that with parsing and writing each line."""
+    with tempfile.TemporaryDirectory() as folder, Process("write") as process, Process("rewrite") as other:
+        rows = write(kind, path := Path(folder, "data.csv" if kind == "csv" else "data.jsonl"), SHARE)
+        costs: dict[str, list[float]] = {"write": [], "rewrite": []}
+        for number in range(ROUNDS + 1):
+            for contestant, one in (("write", process), ("rewrite", other)):
+                seconds = one.turn(path)
+                assert one.rows == rows, f"{one.rows} rows are not {rows}"
+                costs[contestant] += [seconds] if number else []
+        peak = Row(f"{name}, peak memory", "MB", process.peak, other.peak, (), _MAX_MEMORY)
+    return [_compare(name, ("write", "rewrite"), costs, rows, Goal(4 if kind == "csv" else 3)), peak]
+
+
+OPERATIONS: Final[dict[str, Builder]] = {
+    **{f"check {kind} rows": partial(check, kind=kind) for kind in CHECKED},
+    **{f"write {kind} rows": partial(write_file, kind=kind) for kind in WRITTEN},
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic_core import to_json
 
@@ -18,6 +18,9 @@ from together_adapters.finetune.splitting import By, Splitter
 from together_adapters.finetune.validation.json_values import copy_json
 from together_adapters.finetune.validation.token_lengths import token_counter
 
+if TYPE_CHECKING:
+    from together_adapters.finetune.conversion import UnreadLines
+
 _MAX_ISSUES: Final = 1000
 Step = Callable[[Iterator[Record]], Iterator[Record]]
 
@@ -29,15 +32,22 @@ class TrainingData:
     be read only once raises an error then.
     """
 
-    def __init__(self, read: Callable[[], Iterable[Record]], name: str = "data") -> None:
+    def __init__(
+        self,
+        read: Callable[[], Iterable[Record]],
+        name: str = "data",
+        read_lines: Callable[[], Iterable[Record | UnreadLines]] | None = None,
+    ) -> None:
         """Creates data from a source.
 
         Args:
             read: Returns the records from the start, each time it is called.
             name: The name to show in messages.
+            read_lines: Returns the same, but may leave lines unread for those that write them without making records.
         """
         self.name = name
         self._read = read
+        self._read_lines = read_lines or read
 
     @classmethod
     def from_rows(cls, rows: Iterable[Any], name: str = "data") -> TrainingData:
@@ -55,6 +65,10 @@ class TrainingData:
     def records(self) -> Iterator[Record]:
         """Yields all records of the source: rows, and refusals in their place."""
         return iter(self._read())
+
+    def unread(self) -> Iterator[Record | UnreadLines]:
+        """Yields what `records` yields, but lines of a file that nothing has changed may be unread."""
+        return iter(self._read_lines())
 
     def __iter__(self) -> Iterator[Row]:
         """Yields the rows.

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.accounting import REPLACED, TRACE, Unchosen, extra_columns, has_value, unread
+from together_adapters.finetune.accounting import REPLACED, Unchosen, extra_columns, has_value
+from together_adapters.finetune.conversion import (
+    LINE_SCHEMAS,
+    Conversion,
+    UnreadLines,
+    columns_read,
+    convert_items,
+    unpack,
+    unread_lines,
+)
 from together_adapters.finetune.dataset import OneTimeIterable, TrainingData, drop_prefixes
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.column_names import Reading, is_question_or_answer
@@ -20,21 +29,19 @@ from together_adapters.finetune.formats.exports.message_trees import is_table, t
 from together_adapters.finetune.formats.instruction import needs_conversation
 from together_adapters.finetune.formats.options import (
     CHAT_TEMPLATES,
-    CONVERSION_ERRORS,
     Options,
     Template,
-    UserCallbackError,
     user_callback,
 )
-from together_adapters.finetune.formats.preference import ANSWERS, PAIRED_COLUMNS
+from together_adapters.finetune.formats.preference import ANSWERS
 from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
 from together_adapters.finetune.pairing import label_of, pair_labelled
-from together_adapters.finetune.readers.fields import flat, is_stored_message, with_extras
+from together_adapters.finetune.readers.fields import flat, is_stored_message
 from together_adapters.finetune.readers.files import Source, Spool, open_path
 from together_adapters.finetune.readers.json_values import Item, SourceRecord
 from together_adapters.finetune.readers.tables import open_table
-from together_adapters.finetune.records import NO_FIELDS, Example, Record, Refusal, Unconvertible
+from together_adapters.finetune.records import Record, Refusal, Unconvertible
 
 _MAX_PEEKED: Final = 100
 _INSTRUCTIONS: Final = frozenset({"prompt_completion", "alpaca", "question_answers"})
@@ -139,7 +146,9 @@ def load(
     read = _row_reader(opened, DATA_FORMATS[schema], schema, options, group)
     if columns or named_columns:
         read = _name_columns(read, dict(named_columns) | dict(columns or {}), is_chosen=bool(columns))
-    return TrainingData(read, name or opened.name)
+    is_usual = not (columns or named_columns or group or pair or template or form)
+    read_lines = _line_reader(opened, Conversion(schema, options)) if is_usual else None
+    return TrainingData(read, name or opened.name, read_lines)
 
 
 def _template_of(template: Callable[..., str] | None) -> Any:
@@ -264,8 +273,8 @@ def _mixed_reader(source: Source, options: Options, group: str | None) -> Callab
             schema, renamed = readings[0]
             items = _rename_columns(lambda one=item: [one], dict(renamed))() if renamed else [item]  # type: ignore[misc]
             data_format = DATA_FORMATS[schema]
-            reads = _columns_read(data_format, options, group, is_paired=False)
-            yield from _convert(items, data_format, reads, options, group)
+            reads = columns_read(data_format, options, group, is_paired=False)
+            yield from convert_items(items, data_format, reads, options, group)
 
     return read
 
@@ -304,14 +313,14 @@ def _row_reader(
             raise DatasetError(
                 "distractors are drawn from all examples, but the source can be read only once: pass a list or a file"
             )
-        pool = pool_of(item.value for item in _unpack(source.read(), data_format) if isinstance(item, SourceRecord))
+        pool = pool_of(item.value for item in unpack(source.read(), data_format) if isinstance(item, SourceRecord))
         data_format = data_format._replace(convert=lambda record, options: labelled_rag(record, options, pool))
 
     is_labelled = options.pair is not None and _has_labels(_first_records(source))
-    reads = _columns_read(data_format, options, group, is_paired=options.pair is not None and not is_labelled)
+    reads = columns_read(data_format, options, group, is_paired=options.pair is not None and not is_labelled)
 
     def read() -> Iterator[Record]:
-        records = _convert(_unpack(source.read(), data_format), data_format, reads, options, group)
+        records = convert_items(unpack(source.read(), data_format), data_format, reads, options, group)
         return pair_labelled(records) if is_labelled else records
 
     has_snapshots = schema == "langchain" and any(map(is_snapshot, _first_records(source)))
@@ -320,86 +329,15 @@ def _row_reader(
     return read
 
 
+def _line_reader(source: Source, conversion: Conversion) -> Callable[[], Iterable[Record | UnreadLines]] | None:
+    """Returns a function that reads lines without making records of them; None if the records have to be made."""
+    read_parts = source.read_parts
+    if read_parts is None or source.is_table or conversion.schema not in LINE_SCHEMAS or conversion.options.form:
+        return None
+    return lambda: unread_lines(read_parts(), conversion)
+
+
 def _has_labels(first: list[Any]) -> bool:
     """Whether the first records are answers that are labelled good or bad, one in each."""
     records = [record for record in first if isinstance(record, dict)]
     return any(label_of(record, record) and not any(isinstance(record.get(name), list) for name in ANSWERS) for record in records)
-
-
-def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
-    """Yields the records of documents. Those of a whole document are numbered; those of a line have its number."""
-    unpack = data_format.unpack
-    for item in items:
-        if isinstance(item, Refusal):
-            yield item
-            continue
-        if unpack is None:
-            yield item if item.number else item._replace(number=1)
-            continue
-        try:
-            left_out = None
-            for number, record in enumerate(unpack(item.value), 1):
-                if record is item.value:
-                    others = NO_FIELDS
-                else:
-                    others = left_out = _left_out_of_document(item.value, data_format) if left_out is None else left_out
-                yield SourceRecord(item.number or number, item.source, record, item.size, others)
-        except Unconvertible as error:
-            yield error.refusal(item.number or 1, item.source)
-        except CONVERSION_ERRORS as error:
-            yield _unreadable(error, item)
-
-
-def _left_out_of_document(document: Any, data_format: DataFormat) -> Mapping[str, Any]:
-    """Returns what a document has beside its records."""
-    if data_format.document is None:
-        return NO_FIELDS
-    return unread(document, data_format.document, TRACE.rstrip(".") if data_format.traces else "")
-
-
-def _columns_read(data_format: DataFormat, options: Options, group: str | None, *, is_paired: bool) -> frozenset[str] | None:
-    """Returns the columns that a format reads with these options; None if its records have no columns."""
-    if data_format.reads is None:
-        return None
-    pair_columns = PAIRED_COLUMNS if is_paired else frozenset()
-    return data_format.reads | pair_columns | ({group} if group is not None else set())
-
-
-def _convert(
-    items: Iterable[Item], data_format: DataFormat, reads: frozenset[str] | None, options: Options, group: str | None
-) -> Iterator[Record]:
-    """Yields the rows or the refusal of each record, with the columns that the format does not read."""
-    convert, template = data_format.convert, options.template if isinstance(options.template, Template) else None
-    new = tuple.__new__  # twice as fast as the class
-    for item in items:
-        if isinstance(item, Refusal):
-            yield item
-            continue
-        number, source, record, size, others = item
-        has_more = reads is not None and type(record) is dict and not record.keys() <= reads
-        try:
-            for result in convert(record, options):
-                if isinstance(result, Unconvertible):
-                    yield result.refusal(number or 1, source)
-                    continue
-                row, key, changes, left_out = result
-                if has_more:
-                    read = reads | template.columns if template else reads  # type: ignore[operator]
-                    row, left_out = with_extras(row, left_out, record, read, keep=not data_format.traces)  # type: ignore[arg-type]
-                if group is not None and isinstance(record, dict) and record.get(group) is not None:
-                    key = str(record[group])
-                if others:
-                    left_out = {**others, **left_out}
-                yield new(Example, (row, number, source, key, changes, left_out, size))
-        except Unconvertible as error:
-            yield error.refusal(number or 1, source)
-        except UserCallbackError as error:
-            error.error.add_note(f"at record {number} of {source}")
-            raise error.error from None
-        except CONVERSION_ERRORS as error:
-            yield _unreadable(error, item)
-
-
-def _unreadable(error: Exception, item: SourceRecord) -> Refusal:
-    message = f"the record does not have the expected format ({type(error).__name__}: {str(error)[:100]})"
-    return Refusal("record_unreadable", message, item.number or 1, item.source)

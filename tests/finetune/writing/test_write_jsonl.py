@@ -26,6 +26,7 @@ from together_adapters.finetune import (
     PreparedFile,
     TrainingData,
     check_jsonl,
+    load,
     write_jsonl,
 )
 from together_adapters.finetune.records import Example, Refusal
@@ -153,7 +154,7 @@ def test_a_model_without_support_for_tools(tmp_path: Path) -> None:
     rows = [row(tools=[{"type": "function", "function": {"name": "f"}}])]
     for mode in ("raise", "drop"):
         with pytest.raises(InvalidDatasetError, match="model_lacks_tools"):
-            write_jsonl(rows, tmp_path / "a.jsonl", limits={"supports_tools": False}, fixes=Fixes(on_error=mode))  # type: ignore[arg-type]
+            write_jsonl(rows, tmp_path / "a.jsonl", limits={"supports_tools": False}, fixes=Fixes(on_error=mode))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -230,6 +231,27 @@ def test_any_number_of_workers_writes_the_same(tmp_path: Path) -> None:
     ]
     assert len({report.sha256 for report in rows}) == 1
     assert rows[0] == rows[1] == rows[2]
+
+
+def test_workers_read_ranges_of_a_file(tmp_path: Path) -> None:
+    rows = [
+        {"messages": row(number)["messages"], "own": "x" * 2000} if number % 5 else row("dup") | {f"id_{number}": number}
+        for number in range(8000)
+    ]
+    rows[4000] = UNANSWERED
+    lines = [json.dumps(one) for one in rows]
+    lines[6000], lines[6001] = "", "{"
+    (source := tmp_path / "source.jsonl").write_text("\n".join(lines))
+    reports = [
+        write_jsonl(
+            load(source), tmp_path / f"{workers}.jsonl", workers=workers, fixes=Fixes(on_error="drop"), max_issues=9
+        ).report
+        for workers in (1, 3)
+    ]
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "3.jsonl").read_bytes()
+    assert reports[0].model_dump_json() == reports[1].model_dump_json()
+    assert (reports[0].rows, reports[0].dropped) == (7999, {"json_syntax": 1, "no_assistant_message": 1})
+    assert any(f"source.jsonl:{line}" in str(issue.source) for issue in reports[0].issues for line in (4001, 6002))
 
 
 def test_progress(tmp_path: Path) -> None:

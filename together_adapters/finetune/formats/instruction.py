@@ -39,7 +39,8 @@ def _instruction(prompt: str, completion: str, record: Row) -> Converted:
         text = "the answer calls tools, in a text: form='conversation' reads the calls"
         raise Unconvertible(CALLS_IN_TEXT, text, "completion", completion)
     changes = ("template_in_content",) if has_template_marks(prompt) or has_template_marks(completion) else ()
-    return leaving(Converted({"prompt": prompt, "completion": completion}, None, changes), record, _CONVERSATION_COLUMNS)
+    converted = Converted({"prompt": prompt, "completion": completion}, None, changes)
+    return leaving(converted, record, _CONVERSATION_COLUMNS) if len(record) > 2 else converted
 
 
 def prompt_completion(record: Any, options: Options) -> Iterator[Converted]:

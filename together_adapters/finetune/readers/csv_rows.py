@@ -6,12 +6,13 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
-from io import BufferedReader
+from io import BufferedReader, StringIO
+from itertools import chain
 from typing import Final
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.readers.json_values import Item, SourceRecord, line_batches
-from together_adapters.finetune.records import Refusal
+from together_adapters.finetune.records import NO_FIELDS, Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
 from together_adapters.finetune.validation.check_tables import long_csv_cells
 from together_adapters.finetune.validation.jsonl_reader import TruncatedLine
@@ -22,31 +23,36 @@ _SEPARATOR: Final = re.compile(r"sep=(.)\r?\n?")
 
 def csv_rows(file: BufferedReader, name: str, delimiter: str | None = None) -> Iterator[Item]:
     """Reads a table of texts; an empty cell is None. Without a delimiter, the header tells."""
-    lines = _texts(file, name)
+    text = _Text(file, name)
+    lines = iter(text)
     first = next(lines, "")
     if line := _SEPARATOR.fullmatch(first):
         delimiter, first = line[1], next(lines, "")
-    reader = csv.reader(_chain(first, lines), delimiter=delimiter or _delimiter(first), strict=True)
+    reader = csv.reader(chain((first,), lines), delimiter=delimiter or _delimiter(first), strict=True)
     with long_csv_cells():
         try:
             header = next(reader, [])
             _check_header(header, name)
-            number = 0
+            number, width, new = 0, len(header), tuple.__new__
             for cells in reader:
-                if cells:
-                    number += 1
-                    yield _row(header, cells, number, name)
+                if not cells:
+                    continue
+                number += 1
+                if len(cells) != width:
+                    yield Refusal("csv_columns", f"the row has {len(cells)} cells, the header {width}", number, name)
+                elif text.is_clean or (refusal := _refusal(header, cells, number, name)) is None:
+                    row: dict[str, str | None] = dict(zip(header, cells, strict=True))
+                    if "" in cells:
+                        row = {column: cell or None for column, cell in row.items()}
+                    yield new(SourceRecord, (number, name, row, sum(map(len, cells)), NO_FIELDS))
+                else:
+                    yield refusal
         except csv.Error as problem:
             yield Refusal("csv_syntax", f"the file is not CSV: {problem}", reader.line_num, name)
 
 
-def _row(header: list[str], cells: list[str], number: int, name: str) -> Item:
-    if len(cells) != len(header):
-        return Refusal("csv_columns", f"the row has {len(cells)} cells, the header {len(header)}", number, name)
-    row = {column: cell if cell else None for column, cell in zip(header, cells, strict=True)}
-    text = "".join(cells)
-    if text.isascii() and "\0" not in text:
-        return SourceRecord(number, name, row, len(text))
+def _refusal(header: list[str], cells: list[str], number: int, name: str) -> Refusal | None:
+    """Returns why a row is refused for the characters in it."""
     for column, cell in zip(header, cells, strict=True):
         if "\0" in cell:
             return Refusal(
@@ -58,20 +64,28 @@ def _row(header: list[str], cells: list[str], number: int, name: str) -> Item:
             byte = ord(cell[error.start]) - 0xDC00
             message = f"the column {column} is not UTF-8 (byte 0x{byte:02X}); if it is Windows-1252: iconv -f cp1252 -t utf-8"
             return Refusal("not_utf8", message, number, name, column)
-    return SourceRecord(number, name, row, len(text))
+    return None
 
 
-def _texts(file: BufferedReader, name: str) -> Iterator[str]:
-    for lines in line_batches(b"", file, name):
-        if type(lines[0]) is TruncatedLine:
-            raise DatasetError(f"{name}: a line has more than {MAX_LINE_BYTES >> 20} MiB")
-        for line in lines:
-            yield f"{line.decode('utf-8', 'surrogateescape')}\n"
+class _Text:
+    """The lines of a file; `is_clean` while all were UTF-8 without NUL."""
 
+    def __init__(self, file: BufferedReader, name: str) -> None:
+        self.is_clean = True
+        self._file = file
+        self._name = name
 
-def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from lines
+    def __iter__(self) -> Iterator[str]:
+        for lines in line_batches(b"", self._file, self._name):
+            if type(lines) is TruncatedLine:
+                raise DatasetError(f"{self._name}: a line has more than {MAX_LINE_BYTES >> 20} MiB")
+            try:
+                text = lines.decode()
+                self.is_clean = self.is_clean and b"\0" not in lines
+            except UnicodeDecodeError:
+                text = lines.decode("utf-8", "surrogateescape")
+                self.is_clean = False
+            yield from StringIO(f"{text}\n", newline="\n")
 
 
 def _delimiter(header: str) -> str:

@@ -16,7 +16,7 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune.readers.arrow import arrow_records
 from together_adapters.finetune.readers.containers import BLOCK, PACKED_SUFFIXES, open_content
 from together_adapters.finetune.readers.csv_rows import csv_rows
-from together_adapters.finetune.readers.json_values import Item, SourceRecord, json_items
+from together_adapters.finetune.readers.json_values import ByteRange, Item, Lines, SourceRecord, items_of, json_items
 from together_adapters.finetune.records import Record
 from together_adapters.finetune.validation.file_kind import TABLE_MAGIC
 
@@ -33,20 +33,24 @@ class Source(NamedTuple):
     read: Callable[[], Iterable[Item]]
     read_once: bool = False
     is_table: bool = False  # tables pad objects with nulls
+    read_parts: Callable[[], Iterable[Item | Lines]] | None = None  # yields lines that are not parsed yet, where there are
 
 
 def open_path(path: str | Path) -> Source:
     """Returns a file, all files of a folder or of a pattern, or standard input as a source; pipes are read once."""
     if str(path) == "-":
-        return Source("stdin", lambda: _items(sys.stdin.buffer, "stdin"), read_once=True)
+        return Source("stdin", lambda: items_of(_items(sys.stdin.buffer, "stdin")), read_once=True)
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
-        return Source(path.name, lambda: _read(path), read_once=True)
+        return Source(path.name, lambda: items_of(_read(path)), read_once=True)
     files = _files(path)
     is_table = all(map(_is_table, files))
-    if len(files) == 1:
-        return Source(files[0].name, lambda: _read(files[0]), is_table=is_table)
-    return Source(str(path), lambda: chain.from_iterable(map(_read, files)), is_table=is_table)
+    return Source(
+        files[0].name if len(files) == 1 else str(path),
+        lambda: items_of(chain.from_iterable(map(_read, files))),
+        is_table=is_table,
+        read_parts=lambda: chain.from_iterable(map(_read, files)),
+    )
 
 
 def _files(path: Path) -> list[Path]:
@@ -69,16 +73,16 @@ def _is_table(path: Path) -> bool:
         return file.read(8).startswith(TABLE_MAGIC) or path.suffix.lower() in _TABLES
 
 
-def _read(path: Path) -> Iterator[Item]:
+def _read(path: Path) -> Iterator[Item | Lines]:
     if path.is_file() and _is_table(path):
         for number, record in enumerate(arrow_records(path), 1):
             yield SourceRecord(number, path.name, record)
         return
     with path.open("rb", BLOCK) as file:
-        yield from _items(file, path.name)
+        yield from _items(file, path.name, path)
 
 
-def _items(file: BinaryIO, name: str) -> Iterator[Item]:
+def _items(file: BinaryIO, name: str, path: Path | None = None) -> Iterator[Item | Lines]:
     """Reads the records of a text, which its suffix tells, or its content where that is sure."""
     content = open_content(file, name)
     start = content.file.peek(1024)[:1024].lstrip()
@@ -88,7 +92,9 @@ def _items(file: BinaryIO, name: str) -> Iterator[Item]:
     if content.suffix in (".csv", ".tsv") and not is_json:
         return csv_rows(content.file, name, "\t" if content.suffix == ".tsv" else None)
     if content.suffix in _TEXTS or is_json or not start or name == "stdin":
-        return json_items(content.file, name, is_document=content.suffix == ".json", is_packed=content.is_packed)
+        byte_range = ByteRange(path, file.tell()) if path is not None and content.file is file else None
+        is_document = content.suffix == ".json"
+        return json_items(content.file, name, is_document=is_document, is_packed=content.is_packed, byte_range=byte_range)
     raise DatasetError(f"{name} ends in none of {', '.join(SUFFIXES)}, and is no JSON")
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from io import BufferedReader, BytesIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BufferedReader
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic_core import from_json
@@ -43,8 +43,52 @@ class SourceRecord(NamedTuple):
 Item = SourceRecord | Refusal
 
 
-def json_items(file: BufferedReader, name: str, *, is_document: bool = False, is_packed: bool = False) -> Iterator[Item]:
-    """Reads the records of a text, whatever holds them; a document may be one object that holds many."""
+class ByteRange(NamedTuple):
+    """Where bytes stand in a file."""
+
+    path: Path
+    start: int
+    size: int = 0
+
+
+class Lines(NamedTuple):
+    """Lines of a file that are not parsed yet, joined by line feeds: each holds a record, or is blank."""
+
+    number: int  # of the first
+    source: str
+    data: bytes
+    byte_range: ByteRange | None = None  # if they stand in the file as they are
+
+    def without_data(self) -> Lines:
+        """Returns the lines for another process, which reads them itself if it can."""
+        return self if self.byte_range is None else self._replace(data=b"")
+
+    def with_data(self) -> Lines:
+        """Returns the lines, read from the file if need be."""
+        if self.byte_range is None or self.data:
+            return self
+        path, start, size = self.byte_range
+        with path.open("rb", 0) as file:
+            file.seek(start)
+            return self._replace(data=file.read(size))
+
+
+def items_of(parts: Iterable[Item | Lines]) -> Iterator[Item]:
+    """Yields records, those of lines where they stand."""
+    for part in parts:
+        if type(part) is Lines:
+            yield from line_items(part)
+        else:
+            yield part  # type: ignore[misc]
+
+
+def json_items(
+    file: BufferedReader, name: str, *, is_document: bool = False, is_packed: bool = False, byte_range: ByteRange | None = None
+) -> Iterator[Item | Lines]:  # fmt: skip
+    """Reads the records of a text, whatever holds them; a document may be one object that holds many.
+
+    Lines that hold a record each are left to `line_items`; `byte_range` is where the text begins in a file, if it stands there as it is.
+    """
     size = _DOCUMENT if is_document else _HEAD
     head = file.read(size)
     is_whole = len(head) < size
@@ -54,10 +98,10 @@ def json_items(file: BufferedReader, name: str, *, is_document: bool = False, is
     if layout == "values":
         return _values(head, file, name)
     if layout == "lines" or not is_document:
-        return _lines(head, file, name)
+        return _lines(head, file, name, byte_range)
     if not is_whole:
         return _large_document(head, file, name, is_packed=is_packed)
-    items = list(_lines(head, file, name))
+    items = list(items_of(_lines(head, file, name)))
     return iter(items if any(isinstance(item, SourceRecord) for item in items) else [_record(head, 1, name)])
 
 
@@ -73,7 +117,7 @@ def _document(data: bytes, name: str) -> list[Item] | None:
     return [SourceRecord(0, name, document)]
 
 
-def _large_document(head: bytes, file: BufferedReader, name: str, *, is_packed: bool) -> Iterator[Item]:
+def _large_document(head: bytes, file: BufferedReader, name: str, *, is_packed: bool) -> Iterator[Item | Lines]:
     """Reads a document that cannot be divided; what a packed one grows to is bounded."""
     data = head + (file.read(_MAX_VALUE) if is_packed else file.read())
     if is_packed and len(data) > _MAX_VALUE:
@@ -163,67 +207,56 @@ def split_values(read: Callable[[int], bytes], name: str, *, arrays: bool = True
         raise DatasetError(f"{name} is cut off: its array does not end")
 
 
-def line_batches(head: bytes, file: BufferedReader, name: str) -> Iterator[list[bytes]]:
-    """Yields lists of lines; a line that is too long alone, as a `TruncatedLine`."""
+def line_batches(head: bytes, file: BufferedReader, name: str) -> Iterator[bytes]:
+    """Yields whole lines, joined by line feeds; a line that is too long alone, as a `TruncatedLine`."""
     rest: list[bytes] = []
-    size = number = 0
+    size = 0
     for block in chain([head] if head else (), iter(lambda: file.read1(BLOCK), b"")):
-        lines = block.split(b"\n")
-        if len(lines) == 1:
+        last = block.rfind(b"\n")
+        if last < 0:
             rest.append(block)
             size += len(block)
             if size > MAX_LINE_BYTES:
                 rest = [rest[0][:80]]
             if size > _MAX_LINE:
-                raise DatasetError(f"{name}: line {number + 1} has more than {_MAX_LINE >> 30} GiB")
+                raise DatasetError(f"{name}: a line has more than {_MAX_LINE >> 30} GiB")
             continue
+        start = 0
         if size > MAX_LINE_BYTES:
-            yield [TruncatedLine(rest[0])]
-            del lines[0]
-            number += 1
-        elif rest:
-            lines[0] = b"".join((*rest, lines[0]))
-        last = lines.pop()
-        number += len(lines)
-        rest, size = [last] if last else [], len(last)
-        if lines:
-            yield lines
+            yield TruncatedLine(rest[0])
+            rest, start = [], block.find(b"\n") + 1
+        if start <= last:
+            yield b"".join((*rest, block[start:last]))
+        rest = [block[last + 1 :]] if last + 1 < len(block) else []
+        size = len(block) - last - 1
     if size:
-        yield [TruncatedLine(rest[0]) if size > MAX_LINE_BYTES else b"".join(rest)]
+        yield TruncatedLine(rest[0]) if size > MAX_LINE_BYTES else b"".join(rest)
 
 
-def _lines(head: bytes, file: BufferedReader, name: str) -> Iterator[Item]:
-    """Reads one value from each line; blank lines are skipped."""
+def _lines(head: bytes, file: BufferedReader, name: str, byte_range: ByteRange | None = None) -> Iterator[Lines]:
+    """Reads lines that hold one value each."""
+    number = 1
+    for data in line_batches(head, file, name):
+        byte_range = None if byte_range is None or isinstance(data, TruncatedLine) else byte_range._replace(size=len(data))
+        yield Lines(number, name, data, byte_range)
+        number += data.count(b"\n") + 1
+        byte_range = byte_range and byte_range._replace(start=byte_range.start + len(data) + 1)
+
+
+def line_items(lines: Lines) -> Iterator[Item]:
+    """Parses lines; blank ones are skipped."""
+    start, name, data, _ = lines
+    if type(data) is TruncatedLine:
+        yield Refusal("line_too_long", f"the line has more than {MAX_LINE_BYTES >> 20} MiB", start, name)
+        return
     decode, decode_error = _decoder()
     new = tuple.__new__  # twice as fast as the class
-    first = [*BytesIO(head)]
-    if first and first[-1][-1:] != b"\n":
-        first[-1] += file.readline(BLOCK)
-    for number, start in enumerate(chain(first, iter(partial(file.readline, BLOCK), b"")), 1):
-        line = start
-        if len(start) >= BLOCK and start[-1:] != b"\n" and not (line := _whole_line(start, file, number, name)):
-            yield Refusal("line_too_long", f"the line has more than {MAX_LINE_BYTES >> 20} MiB", number, name)
-            continue
+    for number, line in enumerate(data.split(b"\n"), start):
         try:
             yield new(SourceRecord, (number, name, decode(line), len(line), NO_FIELDS))
         except (ValueError, RecursionError, decode_error):
             if line and not line.isspace():
-                yield _record(line.removesuffix(b"\n"), number, name)
-
-
-def _whole_line(start: bytes, file: BufferedReader, number: int, name: str) -> bytes:
-    """Reads the rest of a line; returns nothing of one that is too long."""
-    parts, size = [start], len(start)
-    while part := file.readline(BLOCK):
-        size += len(part)
-        parts.append(part)
-        if size > MAX_LINE_BYTES:
-            parts.clear()
-        if size > _MAX_LINE:
-            raise DatasetError(f"{name}: line {number} has more than {_MAX_LINE >> 30} GiB")
-        if part[-1:] == b"\n":
-            break
-    return b"".join(parts)
+                yield _record(line, number, name)
 
 
 def _decoder() -> tuple[Callable[[bytes], Any], type[Exception]]:

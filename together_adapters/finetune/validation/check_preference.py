@@ -26,7 +26,7 @@ def _check_input(findings: RowFindings, value: Any) -> set[str] | None:
         findings.add("pref_input_not_object", "input", f"input must be an object with messages, not {kind_of(value)}", value)
         return None
     tool_names = check_tools(findings, value["tools"], "input.tools") if "tools" in value else None
-    for key in value.keys() - _KEYS:
+    for key in [key for key in value if key not in _KEYS]:
         findings.add("extra_column", f"input.{key[:80]}", f"{key[:60]!r} is not a field of input")
     if "messages" not in value:
         findings.add("pref_input_messages_missing", "input", "input has no messages")

@@ -19,6 +19,7 @@ from together_adapters.finetune.validation.check_tools import check_tools
 from together_adapters.finetune.validation.json_values import is_finite
 
 _MAX_WEIGHT: Final = sys.float_info.max
+_BATCH_COLUMNS: Final = frozenset({"custom_id", "body", "method", "url"})
 _FORMATS_BY_COLUMNS: Final = {columns: [name] for name, columns in FORMATS.items()}
 
 
@@ -92,7 +93,8 @@ def validate_training_row(findings: RowFindings, row: dict[str, Any]) -> None:
         findings.add("multiple_formats", "", f"the row has the columns of several formats: {', '.join(formats)}")
         return
     findings.format = formats[0]
-    for key in columns - FORMATS[formats[0]] - OPTIONAL[formats[0]] if len(columns) > len(FORMATS[formats[0]]) else ():
+    columns_of_format = FORMATS[formats[0]] | OPTIONAL[formats[0]]
+    for key in [key for key in row if key not in columns_of_format] if len(columns) > len(FORMATS[formats[0]]) else ():
         advice = "; use input.tools" if (key, formats[0]) == ("tools", "preference") else ""
         message = f"{str(key)[:60]!r} is not a column of the format {formats[0]}{advice}"
         findings.add("extra_column", str(key)[:80], message)
@@ -131,7 +133,7 @@ def _check_batch_request(findings: RowFindings, row: dict[str, Any]) -> None:
         findings.add("batch_custom_id_invalid", "custom_id", message, custom_id)
     if not isinstance(body, dict):
         findings.add("batch_body_invalid", "body", f"body must be an object, not {kind_of(body)}", body)
-    for key in row.keys() - {"custom_id", "body", "method", "url"}:
+    for key in [key for key in row if key not in _BATCH_COLUMNS]:
         findings.add("extra_column", str(key)[:80], f"{str(key)[:60]!r} is not a field of a batch request")
 
 

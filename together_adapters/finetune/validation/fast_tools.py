@@ -69,8 +69,8 @@ class ToolReader:
     """Reads declarations of tools: knows whole ones again; if most are new, single tools; if most of these are new, none."""
 
     def __init__(self) -> None:
-        self._declarations: _Known[Tools | None] = _Known(_MAX_DECLARATIONS)
-        self._tools: _Known[_Tool | None] = _Known(_MAX_TOOLS)
+        self._declarations: _Cache[Tools | None] = _Cache(_MAX_DECLARATIONS)
+        self._tools: _Cache[_Tool | None] = _Cache(_MAX_TOOLS)
 
     @property
     def is_useful(self) -> bool:
@@ -97,7 +97,7 @@ class ToolReader:
         return _new(Tools, (names, chars, bool(tools)))
 
 
-class _Known(Generic[T]):
+class _Cache(Generic[T]):
     """The latest values of texts; `is_useful` until most texts are new."""
 
     def __init__(self, size: int) -> None:

@@ -19,7 +19,8 @@ from together_adapters.finetune.validation.jsonl_reader import TruncatedLine, is
 from together_adapters.finetune.validation.token_lengths import CHARS_PER_TOKEN, max_tokens_by_format, model_limit, token_counter
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.validation.fast_validator import FastValidator, ValidRows
+    from together_adapters.finetune.validation.fast_validator import FastValidator
+    from together_adapters.finetune.validation.valid_rows import ValidRows
 
 _WITHOUT_TRAINING_SIGNAL: Final = frozenset(
     {"no_assistant_message", "nothing_to_train", "content_empty", "content_blank", "pref_outputs_identical"}
@@ -27,7 +28,7 @@ _WITHOUT_TRAINING_SIGNAL: Final = frozenset(
 _WITH_MESSAGES: Final = ("conversation", "preference")
 _SPARE: Final = 4
 _SMALL_BATCH: Final = 32
-_ARENA_BYTES: Final = 4 << 20
+ARENA_BYTES: Final = 4 << 20
 
 
 class CheckOptions(NamedTuple):
@@ -97,7 +98,7 @@ class FileChecker:
     def check_lines(self, batches: Iterable[bytes]) -> None:
         """Validates the lines of a file, as a `LineReader` yields them."""
         fast, options = self._fast, self.options
-        bytearray(_ARENA_BYTES)  # Once freed, it makes glibc keep the memory of batches instead of mapping each anew.
+        bytearray(ARENA_BYTES)  # Once freed, it makes glibc keep the memory of batches instead of mapping each anew.
         for batch in batches:
             if options.duplicates or options.secrets:
                 lines = split_lines(batch)
@@ -112,7 +113,7 @@ class FileChecker:
             if fast and self.first_format and not isinstance(batch, TruncatedLine):
                 rows = fast.validate(self.first_format, batch)
             if rows:
-                self.line_number += self._add_valid_rows(rows)
+                self.line_number += self.add_valid_rows(rows)
             else:
                 self._check_small_batches(split_lines(batch))
 
@@ -153,7 +154,7 @@ class FileChecker:
         if self._fast is None or self.first_format is None or isinstance(lines[0], TruncatedLine):
             return False
         rows = self._fast.validate_small_batch(self.first_format, lines)
-        return rows is not None and self._add_valid_rows(rows) > 0
+        return rows is not None and self.add_valid_rows(rows) > 0
 
     def _check_line(self, data: bytes) -> None:
         findings, options = self.findings, self.options
@@ -186,8 +187,8 @@ class FileChecker:
         else:
             self._valid += 1
 
-    def _add_valid_rows(self, rows: ValidRows) -> int:
-        """Adds rows of the first format; returns their number."""
+    def add_valid_rows(self, rows: ValidRows) -> int:
+        """Adds rows of the first format that are checked already; returns their number."""
         count = len(rows.chars)
         self._rows += count
         self._valid += count

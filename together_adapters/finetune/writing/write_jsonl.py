@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from hashlib import file_digest
-from multiprocessing import get_context
+from hashlib import file_digest, sha256
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from pydantic_core import from_json
 
 from together_adapters.atomic_files import is_stream, new_files
 from together_adapters.errors import InvalidDatasetError
+from together_adapters.finetune.conversion import UnreadLines
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.errors import ConversionError, FileTooLargeError, issue_summary
-from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.records import Record
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
-from together_adapters.finetune.validation.token_lengths import max_tokens_by_format
+from together_adapters.finetune.validation.file_check import ARENA_BYTES
 from together_adapters.finetune.writing.fixes import Fixes
-from together_adapters.finetune.writing.prepare_row import PreparedRow, RowPreparer
+from together_adapters.finetune.writing.parallel import write_in_parallel
+from together_adapters.finetune.writing.row_writer import RowWriter, WriteOptions
 from together_adapters.finetune.writing.write_summary import WriteSummary
 from together_adapters.types.progress import Progress
 
 _BATCH_ROWS: Final = 1000
 _BATCH_BYTES: Final = 8 << 20
-_BATCHES_PER_WORKER: Final = 2
-_Batch = tuple[list[Record], list[PreparedRow]]
 
 
 @dataclass(frozen=True)
@@ -118,8 +114,8 @@ def write_jsonl(
         severities: Severities that differ from the defaults, by issue code: `error`, `warning` or `ignore`.
         max_bytes: The maximum size of the file.
         max_issues: The maximum number of errors and of warnings to list. All are counted.
-        workers: The number of processes that apply fixes and check rows, useful for long rows. With more than one, a script needs
-            `if __name__ == "__main__":`.
+        workers: The number of processes, useful from some hundred megabytes on. Those of a file of lines read their own ranges of it.
+            With more than one, a script needs `if __name__ == "__main__":`.
         overwrite: Whether to replace an existing file.
         progress: Called with the number of rows.
 
@@ -143,26 +139,28 @@ def write_jsonl(
         raise ValueError(f"workers must be 1 or more, not {workers}")
     targets = {path: overwrite, report_path(path): True}
     refuse_foreign_report(report_path(path))
-    all_severities = severities_of(severities)
-    preparer = RowPreparer(fixes, all_severities, max_tokens_by_format(limits), tokenizer)
-    summary = WriteSummary(all_severities, method, max_issues, drops_invalid=fixes.on_error == "drop")
+    options = WriteOptions(
+        name=path.name,
+        fixes=fixes,
+        method=method,
+        limits=limits,
+        tokenizer=tokenizer,
+        severities=severities,
+        max_issues=max_issues,
+    )
+    writer = RowWriter(options)
+    summary = writer.summary
     source = TrainingData.from_rows(data)
     with new_files(targets) as (draft, draft_report):
         with draft.open("xb", 1 << 20) as file:
-            size = _write(file, _prepare(source.records(), preparer, workers), summary, max_bytes, progress)
+            batches = _batches(source.unread())
+            lines = map(writer.write, batches) if workers == 1 else write_in_parallel(batches, writer, options, workers)
+            size, checksum = _write(file, lines, summary, max_bytes, progress)
             file.flush()
             os.fsync(file.fileno())
-        if summary.valid and not (summary.invalid and fixes.on_error != "drop"):
-            if size > max_bytes:
-                raise _too_large(path, size, max_bytes)
-            long_rows = {"row_too_long": "warning"} if fixes.too_long == "keep" else {}
-            report = check_jsonl(
-                draft, method=summary.method, limits=limits, severities={**long_rows, **(severities or {})},
-                max_issues=max_issues, tokenizer=tokenizer, checksum=True,
-            )  # fmt: skip
-            report = summary.complete(report)
-        else:
-            report = summary.report()
+        if summary.valid and not writer.is_refused and size > max_bytes:
+            raise _too_large(path, size, max_bytes)
+        report = writer.report(size, checksum)
         if not report.ok:
             if fixes.on_error == "collect":
                 draft.unlink()
@@ -189,48 +187,36 @@ def refuse_foreign_report(path: Path) -> None:
 
 def _write(
     file: BinaryIO,
-    batches: Iterator[_Batch],
+    lines: Iterable[bytes],
     summary: WriteSummary,
     max_bytes: int,
     progress: Callable[[Progress], object] | None,
-) -> int:
-    """Writes all rows; returns their size in bytes, also if it is above the maximum and the rest is only counted."""
-    size = 0
-    for records, rows in batches:
-        data = b"".join(map(summary.add, records, rows))
+) -> tuple[int, str]:
+    """Writes all rows; returns their size in bytes and the checksum. Rows beyond the maximum size are only counted."""
+    size, checksum = 0, sha256()
+    bytearray(ARENA_BYTES)  # Once freed, it makes glibc keep the memory of batches instead of mapping each anew.
+    for data in lines:
         size += len(data)
         if size <= max_bytes:
             file.write(data)
+            checksum.update(data)
         if progress:
             progress(Progress(summary.rows, None, "write"))
-    return size
+    return size, checksum.hexdigest()
 
 
-def _prepare(records: Iterator[Record], preparer: RowPreparer, workers: int) -> Iterator[_Batch]:
-    """Yields batches of records in their order, with the rows prepared from them."""
-    if workers == 1:
-        for batch in _batches(records):
-            yield batch, preparer.prepare(batch)
-        return
-    pending: deque[tuple[list[Record], Future[list[PreparedRow]]]] = deque()
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        try:
-            for batch in _batches(records):
-                pending.append((batch, pool.submit(preparer.prepare, batch)))
-                if len(pending) > workers * _BATCHES_PER_WORKER:
-                    first, future = pending.popleft()
-                    yield first, future.result()
-            for first, future in pending:
-                yield first, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """Yields batches of a thousand records, or fewer long ones."""
+def _batches(items: Iterator[Record | UnreadLines]) -> Iterator[list[Record] | UnreadLines]:
+    """Yields batches of a thousand records, or fewer long ones, and lines that are no records yet."""
     batch: list[Record] = []
     size = 0
-    for record in records:
+    for item in items:
+        if type(item) is UnreadLines:
+            if batch:
+                yield batch
+                batch, size = [], 0
+            yield item
+            continue
+        record = cast("Record", item)
         batch.append(record)
         size += record.size
         if len(batch) == _BATCH_ROWS or size > _BATCH_BYTES:

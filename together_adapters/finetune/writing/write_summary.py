@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.finetune.accounting import UNKNOWN_CODE, Accounts
 from together_adapters.finetune.errors import MethodMismatchError, issue_of, location_of
@@ -16,7 +16,10 @@ from together_adapters.finetune.rules import METHODS, method_mismatch
 from together_adapters.finetune.validation.check_row import issues_of
 from together_adapters.finetune.writing.prepare_row import PreparedRow
 
-_MAX_NAMES: Final = 1000
+if TYPE_CHECKING:
+    from together_adapters.finetune.validation.valid_rows import ValidRows
+
+MAX_NAMES: Final = 1000
 _OTHERS: Final = "(other names)"
 
 
@@ -27,7 +30,15 @@ def _rows(number: int) -> str:
 class WriteSummary:
     """The rows of one file. `unconvertible` counts those of the `invalid` records that the source could not convert to rows."""
 
-    def __init__(self, severities: Mapping[str, Severity], method: str | None, max_issues: int, *, drops_invalid: bool) -> None:
+    def __init__(
+        self,
+        severities: Mapping[str, Severity],
+        method: str | None,
+        max_issues: int,
+        *,
+        drops_invalid: bool,
+        max_names: int = MAX_NAMES,
+    ) -> None:
         self.rows = self.valid = self.invalid = self.unconvertible = 0
         self.format: str | None = None
         self.drop_counts: Counter[str] = Counter()
@@ -41,6 +52,7 @@ class WriteSummary:
         self._method = method
         self._max_issues = max_issues
         self._drops_invalid = drops_invalid
+        self._max_names = max_names
 
     def add(self, record: Record, row: PreparedRow) -> bytes:
         """Counts a record; returns what to write of it."""
@@ -69,6 +81,35 @@ class WriteSummary:
             self._add_invalid(record, findings)
         return b""
 
+    def takes(self, form: str) -> bool:
+        """Whether a row of a format is one for this file; the first row decides."""
+        return form == self.format or (self.format is None and (self._method is None or form in METHODS[self._method]))
+
+    def add_usual(self, rows: ValidRows) -> None:
+        """Counts valid rows of the format of the file."""
+        count = len(rows.chars)
+        self.rows += count
+        self.valid += count
+        self.format = rows.format
+        self.fix_counts.update(rows.changes)
+        for name, number in rows.left_out.items():
+            self._leave_out(name, number)
+
+    def add_portion(self, other: WriteSummary) -> None:
+        """Adds the rows of another process, which follow these."""
+        before = self.valid + (0 if self._drops_invalid else self.invalid)
+        for issue in other._issues:
+            issue.line = None if issue.line is None else issue.line + before
+        self._list(other._issues)
+        for name in ("rows", "valid", "invalid", "unconvertible"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for counts in ("drop_counts", "fix_counts", "issue_counts"):
+            getattr(self, counts).update(getattr(other, counts))
+        for name, rows in other.left_out.items():
+            self._leave_out(name, rows)
+        for name, location in other._unknown.items():
+            self._add_unknown(name, location)
+
     @property
     def method(self) -> str:
         """The training method of the file."""
@@ -91,12 +132,18 @@ class WriteSummary:
 
     def _account(self, record: Record, accounts: Accounts) -> None:
         """Counts what training leaves out of a row; the names of many are counted together."""
-        counts = self.left_out
         for name in accounts.names:
-            counts[name if name in counts or len(counts) < _MAX_NAMES else _OTHERS] += 1
+            self._leave_out(name)
         for name in accounts.unknown:
-            if name not in self._unknown and len(self._unknown) < _MAX_NAMES:
-                self._unknown[name] = location_of(record)
+            self._add_unknown(name, location_of(record))
+
+    def _add_unknown(self, name: str, location: str) -> None:
+        if name not in self._unknown and len(self._unknown) < self._max_names:
+            self._unknown[name] = location
+
+    def _leave_out(self, name: str, rows: int = 1) -> None:
+        counts = self.left_out
+        counts[name if name in counts or len(counts) < self._max_names else _OTHERS] += rows
 
     def _list_unknown(self) -> None:
         """Adds an issue for each unknown column."""
