@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SITE = sorted((ROOT / "docs").rglob("*.md"))
-PAGES = [*SITE, *(ROOT / name for name in ("README.md", "MIGRATION.md", "cookbook/README.md"))]
+PAGES = [*SITE, *(ROOT / name for name in ("README.md", "README.zh.md", "MIGRATION.md", "cookbook/README.md"))]
 _EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n*```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 _COMMANDS = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

@@ -1,0 +1,84 @@
+"""Tables of the site that are made of data when it is built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from together_adapters.types.capabilities import MODELS, TABLE_DATE, Capabilities
+
+SDK_METHODS = Path(__file__).parents[2] / "docs" / "migration" / "sdk-3-methods.json"
+KINDS = {
+    "chat": "Chat",
+    "language": "Completions",
+    "embedding": "Embeddings",
+    "rerank": "Rerank",
+}
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head)]
+    lines += [["---"] * len(lines[0]), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "-"
+
+
+def _count(value: int | None) -> str:
+    return f"{value:,}" if value else "?"
+
+
+def _price(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def where(model: Capabilities) -> str:
+    """Where a model runs, by the table."""
+    if model.is_removed:
+        return f"dedicated only: gone from serverless since {model.removed_on}"
+    if model.served_on is None:
+        return "not listed by the vendor"
+    until = f", until {model.removed_on}" if model.removed_on else ""
+    return f"serverless, listed {model.served_on}{until}"
+
+
+def _row(name: str, model: Capabilities) -> list[str]:
+    alias = f" (stands for `{model.alias_of}`)" if model.alias_of else ""
+    cells = [f"`{name}`{alias}", _count(model.context_length)]
+    if model.type == "chat":
+        reasoning = "-" if model.reasoning is None else "optional" if model.reasoning_switch == "enabled" else "yes"
+        cells += [_yes(model.tools), _yes(model.json_schema), _yes(model.vision), reasoning]
+    if model.type == "embedding":
+        cells += [_count(model.dimensions), f"`{model.query_prefix.strip()}`".replace("\n", " ") if model.query_prefix else "-"]
+    prices = [_price(model.prices.input), _price(model.prices.output)]
+    return [*cells, " / ".join(prices), where(model), model.read_on or "?"]
+
+
+def model_tables() -> str:
+    """The models that the library knows, one table for each kind."""
+    parts = [f"Read on {TABLE_DATE}; {len(MODELS)} models.\n"]
+    extra = {"chat": ["tools", "JSON schema", "vision", "reasoning"], "embedding": ["dimensions", "query prefix"]}
+    for kind, title in KINDS.items():
+        rows = [
+            _row(name, model)
+            for name, model in sorted(MODELS.items(), key=lambda item: (item[1].is_removed, item[0].lower()))
+            if model.type == kind
+        ]
+        head = ["model", "context", *extra.get(kind, []), "$ in / out", "where", "read"]
+        parts.append(f"## {title}\n\n{_table(head, rows)}")
+    return "\n".join(parts)
+
+
+def sdk_methods() -> str:
+    """The methods of the SDK's client, and what they are here."""
+    data = json.loads(SDK_METHODS.read_text("utf-8"))
+    rows = [
+        (f"`{name}`", f"`{entry['here']}`" if "here" in entry else "not here", entry.get("note", ""))
+        for name, entry in data["methods"].items()
+    ]
+    here = sum("here" in entry for entry in data["methods"].values())
+    count = f"Of {len(rows)} methods of `together` {data['version']}, {here} are here.\n\n"
+    return count + _table(["`together` 3.x", "here", ""], rows)
