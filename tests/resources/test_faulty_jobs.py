@@ -53,12 +53,15 @@ def test_a_wait_ends_in_time_whatever_its_polls_do(flavour: Flavour, raw_server:
         (job,),
         *([(drip,), (drip_body,), (job, drip)] if name == "files" else []),
     ]:
-        raw_server.answer(*answers)
+        raw_server.answer(*answers).requests.clear()
         start = time.monotonic()
         with pytest.raises(ta.APITimeoutError, match=r"had not ended after 0.1 seconds .* is not cancelled") as caught:
             flavour.run(WAITS[name](client, timeout=0.1, poll_interval=0.05))
         assert time.monotonic() - start < SOON
-        assert (caught.value.completed is None) == (answers[0] is not job)
+        if answers[0] is not job:
+            assert caught.value.completed is None
+        elif len(raw_server.requests) > 1:  # else the machine is too busy for the first answer
+            assert caught.value.completed is not None
 
 
 @pytest.mark.parametrize("name", WAITS)
