@@ -97,6 +97,20 @@ def test_code_execution_needs_a_loopback_address(run: Run) -> None:
     assert "loopback" in one_error(run("emulator", "--host", "0.0.0.0", "--allow-code-execution", code=2))
 
 
+def test_it_says_which_record_it_plays(tmp_path: Path) -> None:
+    (tmp_path / "today").mkdir()
+    (tmp_path / "today" / "doctor.json").write_text('{"version": 1, "recorded_on": "2026-11-30", "facts": {}}')
+    process = subprocess.Popen(
+        [*COMMAND, "emulator", "--as-recorded", "today"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ},
+    )  # fmt: skip
+    assert process.stdout and process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    offer = process.communicate(timeout=HANG)[1]
+    assert offer.startswith("It plays what was recorded in today on 2026-11-30. Else: It answers as the service of today")
+    assert offer.count("\n") == 1
+
+
 def test_an_engine_or_a_record_that_is_none_is_refused(run: Run) -> None:
     assert "'nonsense' is not a URL such as" in one_error(run("emulator", "--engine", "nonsense", code=2))
     assert "--engine-model needs --engine" in one_error(run("emulator", "--engine-model", "a", code=2))

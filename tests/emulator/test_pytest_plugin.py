@@ -112,6 +112,12 @@ def test_function():
     with pytest.raises(BadRequestError), Together() as client:
         client.chat.completions.create(model="acme/any", messages=[{"role": "user", "content": "x"}])
 
+@pytest.mark.together
+def test_error(together_emulator):
+    together_emulator.behave(unscripted="refuse")
+    with Together() as client:
+        client.chat.completions.create(model="acme/any", messages=[{"role": "user", "content": "x"}])
+
 @pytest.mark.together(reply="Paris.")
 def test_argument():
     pass
@@ -164,7 +170,7 @@ def test_the_marker(tmp_path: Path) -> None:
 def test_what_fails_with_the_marker(tmp_path: Path) -> None:
     status, output = run(tmp_path, FAILING)
     assert status == 1
-    assert "4 failed" in output and "2 errors" in output
+    assert "5 failed" in output and "2 errors" in output
     assert (
         "Nobody asked for these replies; allow_unused=True in @pytest.mark.together permits that:\n  reply('Paris.')\n" in output
     )
@@ -173,7 +179,9 @@ def test_what_fails_with_the_marker(tmp_path: Path) -> None:
     assert "ERROR at teardown of test_that_fails_itself" not in output  # a test that fails by itself has one failure
     assert "The function that makes a reply of the emulator failed:" in output and "KeyError: 'seed'" in output
     assert "@pytest.mark.together takes replies, fault, models, limits, allow_unused, not 'reply'" in output
-    assert "a reply has no 'text'" in output
+    assert "\n@pytest.mark.together cannot answer {'text': 'Paris.'}: a reply has no 'text'" in output
+    assert "emulator.reply sets one" in output
+    assert not any(words in output for words in ("exchange.py", "sync_driver.py", "During handling"))
 
 
 def test_without_the_extra_it_fails_in_one_line(tmp_path: Path) -> None:

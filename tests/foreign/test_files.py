@@ -45,7 +45,7 @@ def settled(id):
     return file
 
 file = client.files.upload("train.jsonl", purpose="fine-tune")
-assert file.filename == "train.jsonl" and file.processing_status == "PENDING" and file.file_type == "jsonl", file
+assert file.filename == "train.jsonl" and file.processing_status in ("PENDING", "QUEUED", "RUNNING", "COMPLETED") and file.file_type == "jsonl", file
 done = settled(file.id)
 assert done.processing_status == "COMPLETED" and done.validation_report.nlines == 20, done
 assert client.files.upload("train.jsonl", purpose="fine-tune").id == file.id

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.testing.conftest import NOWHERE, Session, chat
@@ -57,6 +57,7 @@ def test_json_comes_back_byte_for_byte(tmp_path_factory: pytest.TempPathFactory,
 
 @settings(max_examples=30)
 @given(data=st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
+@example("a\x85b\u2028c\u2029\n🌦".encode())
 def test_any_bytes_come_back(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     assert content_bytes(round_trip(tmp_path_factory.getbasetemp() / "bytes.yaml", whole_content(data))) == data
 
@@ -140,7 +141,7 @@ def test_a_person_can_edit_it(session: Session) -> None:
             "line 5: an exchange needs 'response' or 'failure'",
         ),
         ("    status: 200\n", "", "line 5: the response needs 'status'"),
-        ("    json:", "   json:", "cannot be read as YAML"),
+        ("    json:", "   json:", "cannot be read as YAML: while parsing a block mapping\n  line 5, column 3\n"),
         ("    status: 200", "    status: 200\n    style: pretty", "'style' must be one of compact, spaced"),
         ("    status: 200", "    status: 200\n    events: [{dta: 1}]", r"events\[0\] has an unknown key 'dta'"),
         ("  response:\n", "  failure: {error: NoError}\n  respond:\n", "unknown key 'respond'"),

@@ -89,7 +89,7 @@ def together_emulator(
     try:
         from together_adapters.emulator import serve
     except ImportError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     arguments = _arguments(request.node)
     options = {
         **together_emulator_options,
@@ -100,8 +100,11 @@ def together_emulator(
         faults = arguments["fault"] or ()
         emulator.inject(*(faults if isinstance(faults, list | tuple) else [faults]))
         replies = arguments["replies"]
-        for reply in replies if isinstance(replies, list | tuple) else [replies]:
-            emulator.reply(**reply) if isinstance(reply, Mapping) else emulator.reply(reply)
+        try:
+            for reply in replies if isinstance(replies, list | tuple) else [replies]:
+                emulator.reply(**reply) if isinstance(reply, Mapping) else emulator.reply(reply)
+        except (TypeError, ValueError) as error:
+            raise pytest.fail.Exception(f"@pytest.mark.together cannot answer {reply!r}: {error}", pytrace=False) from None
         monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
         monkeypatch.setenv("TOGETHER_API_KEY", emulator.api_key)
         request.node.stash[_RUNNING] = emulator, allows_unused

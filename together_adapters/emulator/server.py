@@ -45,7 +45,7 @@ class Emulator:
     @property
     def api_key(self) -> str:
         """A key that it accepts: the only one where `serve` was given one, or code execution is allowed."""
-        return self._state.api_key or "emulator"
+        return self._state.api_key or "any"
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -106,9 +106,11 @@ class Emulator:
 
     @property
     def offer(self) -> str:
-        """What it answers, in a sentence or two for whoever starts it."""
+        """What it answers, in a few sentences for whoever starts it."""
+        record = self._state.record.origin
+        played = f"It plays what was recorded in {record}. Else: " if record else ""
         engines = "; ".join(f"{' and '.join(kinds)}: {url}" for url, kinds in self._state.remote.kinds_by_url().items())
-        return self._offer_of_mode + (f" A model answers: {engines}." if engines else "")
+        return played + self._offer_of_mode + (f" A model answers: {engines}." if engines else "")
 
     @property
     def _offer_of_mode(self) -> str:

@@ -24,6 +24,7 @@ import pytest
 if TYPE_CHECKING:
     from together_adapters.testing.sessions import RecordSession, ReplaySession
 
+__tracebackhide__ = True
 _OPTION = "--together-record"
 _OUTCOME = pytest.StashKey[str]()
 _FOLDER = "recordings"
@@ -104,7 +105,7 @@ def _session(
     try:
         from together_adapters.testing import RecordSession, ReplaySession
     except ImportError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     path = root / path
     if not records:
         advice = f"{'Record it anew' if path.exists() else 'Make it with a key'}: {command}"

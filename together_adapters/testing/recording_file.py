@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,14 +13,17 @@ import yaml
 
 from together_adapters._version import __version__
 from together_adapters.atomic_files import new_files
-from together_adapters.errors import ConfigurationError
+from together_adapters.errors import ConfigurationError, TogetherError
 from together_adapters.testing.exact_json import STYLES, Number
 from together_adapters.testing.exchange import Exchange
+
+__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
 
 _FORMAT: Final = 1
 _WIDTH: Final = 120
 _ENDLESS: Final = 1 << 30  # of an event, which is a line
 _BEYOND: Final = "\\U000"
+_LINE_BREAK: Final = re.compile("[\x85\u2028\u2029]")  # which YAML would read as a blank, unless they are escaped
 _MIN_INLINE: Final = 8  # numbers in a list from which it is written in lines, not one number a line
 
 _CONTENT: Final = frozenset({"json", "text", "base64", "style"})
@@ -57,7 +61,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar(f"{_TAG}str", text, style="|" if "\n" in text.strip("\n") else None)
+    style = '"' if _LINE_BREAK.search(text) else "|" if "\n" in text.strip("\n") else None
+    return dumper.represent_scalar(f"{_TAG}str", text, style=style)
 
 
 def _write_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.SequenceNode:
@@ -127,7 +132,8 @@ def load(path: Path) -> list[Exchange]:
         node = loader.get_single_node()
         content = loader.construct_document(node) if node else None
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise ConfigurationError(f"{path} cannot be read as YAML: {problem}") from None
+        words = str(problem).replace('in "<unicode string>", ', "")
+        raise ConfigurationError(f"{path} cannot be read as YAML: {words}") from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT or not isinstance(content.get("exchanges"), list):
         raise ConfigurationError(
             f"{path} is no recording of together_adapters.testing: 'format: {_FORMAT}' and 'exchanges' are missing"

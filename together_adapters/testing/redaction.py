@@ -15,7 +15,7 @@ MARK: Final = "[redacted]"
 
 _MIN_SECRET: Final = 8
 _SCHEMES: Final = ("bearer ", "basic ")
-_WORDS: Final = frozenset({"emulator"})  # the emulator's key, which is no secret
+_WORDS: Final = frozenset({"emulator"})  # a usual key for the emulator, which is no secret
 _SECRET_HEADER: Final = re.compile(
     r"authorization|cookie|(^|[-_])(api-?key|key|secret|token|password|credentials?|signature)$", re.IGNORECASE
 )

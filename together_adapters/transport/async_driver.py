@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import ExitStack, closing
 from functools import partial
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from together_adapters.transport.http_library import HTTPResponse
 
 T = TypeVar("T")
+
+__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
 
 _CLEANUP_SECONDS = 10.0
 

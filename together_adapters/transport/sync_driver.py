@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
+from operator import methodcaller
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from together_adapters.transport.http_library import HTTPResponse
 
 T = TypeVar("T")
+
+__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
 
 _MIN_ROUNDS = 2  # rounds of parallel steps from which it is worth measuring a step before starting threads
 _CPU_BOUND = 0.5  # share of its time that a step computes rather than waits, from which threads do not help

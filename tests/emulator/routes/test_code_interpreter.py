@@ -194,7 +194,7 @@ def test_a_random_key_is_demanded(allowed: Emulator) -> None:
         assert httpx.get(f"{other.base_url}/models", headers={"authorization": "Bearer any"}, verify=False).status_code == 401
         assert other.api_key not in repr(other.requests) + repr(other._state)
     with serve() as anyone, serve(allow_code_execution=True, api_key="mine") as mine:
-        assert (anyone.api_key, mine.api_key) == ("emulator", "mine")
+        assert (anyone.api_key, mine.api_key) == ("any", "mine")
 
 
 def test_what_is_displayed_is_bounded(code: httpx.Client) -> None:

@@ -23,9 +23,10 @@ _PLACEHOLDERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ServiceRecord:
-    """The facts of a record by the names of the doctor's probes; without a record, none."""
+    """The facts of a record by the names of the doctor's probes, and where it comes from; without a record, none."""
 
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    origin: str = ""
 
     @classmethod
     def read(cls, folder: str | Path) -> ServiceRecord:
@@ -43,7 +44,8 @@ class ServiceRecord:
             raise ValueError(f"{path} is not JSON: {error}") from None
         if not isinstance(data, dict) or data.get("version") != 1 or not isinstance(data.get("facts"), dict):
             raise ValueError(f"{path} is not a record of this version of `together-adapters doctor`")
-        return cls(data["facts"])
+        date = f" on {data['recorded_on']}" if "recorded_on" in data else ""
+        return cls(data["facts"], f"{folder}{date}")
 
     def behaviour(self) -> Behaviour:
         """Returns the behaviour that the calls have shown; the rest is that of the service of today."""
