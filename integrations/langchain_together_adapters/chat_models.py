@@ -33,7 +33,6 @@ from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.errors import APIError
 from together_adapters.resources.chat import complete, stream_completion
 from together_adapters.transport.call import Flow, StreamCall
-from together_adapters.transport.exchange import snapshot
 from together_adapters.types.capabilities import capabilities
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.reasoning import THINK_TAGS
@@ -361,6 +360,8 @@ def _with_settings(call: Any, read_headers: Any, chunk_timeout: float | None) ->
         return replace(call, chunk_timeout=chunk_timeout) if chunk_timeout else call
     if not read_headers:
         return call
+    from together_adapters.transport.exchange import snapshot  # few models need it
+
     parse = call.parse
     return replace(call, parse=lambda response: {**parse(response), **read_headers(snapshot(response, 1).headers)})
 

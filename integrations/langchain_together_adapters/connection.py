@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from operator import itemgetter
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,6 @@ from pydantic import (
 )
 
 from langchain_together_adapters.gateway import find_gateway, merge_headers
-from together_adapters.client import ClientPair, check_clients
 from together_adapters.transport.config import (
     BY_CLIENT,
     DEFAULT_BASE_URL,
@@ -30,6 +29,9 @@ from together_adapters.transport.config import (
 )
 from together_adapters.transport.http_library import new_timeout
 from together_adapters.types.requests import Timeout
+
+if TYPE_CHECKING:
+    from together_adapters.client import ClientPair
 
 
 class EnvironmentKey(SecretStr):
@@ -114,6 +116,8 @@ class Connection(BaseModel):
     @model_validator(mode="after")
     def _connect(self) -> Self:
         """Read the environment and create the clients. `ConfigurationError` is no `ValueError`, so pydantic lets it pass."""
+        from together_adapters.client import check_clients  # half of what importing an adapter would cost
+
         check_clients(self.client, self.async_client)
         shared = self.client or self.async_client
         if self._takes_gateway:
@@ -142,6 +146,8 @@ class Connection(BaseModel):
         return cache[1]
 
     def _new_clients(self) -> ClientPair:
+        from together_adapters.client import ClientPair
+
         shared = self.client or self.async_client
         base_url = self.together_api_base
         options: dict[str, Any] = {

@@ -8,12 +8,14 @@ there, because the adapter chooses a method by them; for a model of which nobody
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain_core.language_models import ModelProfile
 
 from together_adapters.types.capabilities import Capabilities, capabilities, table_facts
-from together_adapters.types.models import ModelInfo
+
+if TYPE_CHECKING:
+    from together_adapters.types.models import ModelInfo
 
 _OF_THE_API: Final = {
     **dict.fromkeys(("text_inputs", "text_outputs", "temperature", "mid_conversation_system_messages"), True),

@@ -52,7 +52,7 @@ assert "langchain_core" not in sys.modules
 from langchain_together_adapters import TogetherRerank
 assert "langchain_together_adapters.chat_models" not in sys.modules
 from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings
-assert not {{"langchain_together_adapters.structured_output", "langchain_core.tools.base"}} & sys.modules.keys()
+assert not {{"langchain_together_adapters.structured_output", "langchain_core.tools.base", "together_adapters.client"}} & sys.modules.keys()
 print([name for name in {HEAVY!r} if name in sys.modules])
 """
     done = python(code)

@@ -18,11 +18,11 @@ from pydantic import Field, field_validator, model_validator
 from langchain_together_adapters.bulk.collection import Collection, current
 from langchain_together_adapters.bulk.jobs import Jobs
 from langchain_together_adapters.bulk.window import window_of
-from together_adapters.bulk.batch_api import BatchAPI
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport.call import Flow
 
 if TYPE_CHECKING:
+    from together_adapters.bulk.batch_api import BatchAPI
     from together_adapters.client import ClientPair
 
 SETTING: Final = "batch_api"
@@ -51,9 +51,12 @@ class BatchModel(BaseChatModel):
     @field_validator("batch_api")
     @classmethod
     def _check_batch_api(cls, value: Any) -> BatchAPI | None:
-        if value is not None and not isinstance(value, BatchAPI):
-            raise ConfigurationError(f"batch_api must be a together_adapters.bulk.BatchAPI, not {type(value).__name__}")
-        return value
+        if value is not None:
+            from together_adapters.bulk.batch_api import BatchAPI
+
+            if not isinstance(value, BatchAPI):
+                raise ConfigurationError(f"batch_api must be a together_adapters.bulk.BatchAPI, not {type(value).__name__}")
+        return value  # type: ignore[no-any-return]
 
     @model_validator(mode="after")
     def _check_batches(self) -> Self:
