@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from tests.benchmarks.measure import Bench, Builder, Goal, Operation
@@ -10,13 +13,16 @@ from tests.benchmarks.measure import Bench, Builder, Goal, Operation
 CONVERSATIONS: Final = 100_000
 GOAL: Final = Goal(0.25)
 """Four times as fast."""
+FILE_GOAL: Final = Goal(0.5)
 
 
-def langchain_chats(name: str, bench: Bench, *, tools: bool = False) -> Operation:
-    """LangChain's messages to rows, through all of `TrainingData`, against `convert_to_openai_messages`."""
+def langchain_chats(name: str, bench: Bench, *, tools: bool = False, to_file: bool = False) -> Operation:
+    """LangChain's messages to rows, through all of `TrainingData`, against `convert_to_openai_messages`; or to a checked file."""
     from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
     from langchain_core.messages.utils import convert_to_openai_messages
     from langchain_together_adapters.finetuning import from_langchain
+
+    from together_adapters.finetune import write_jsonl
 
     def chat(number: int) -> list[Any]:
         asked = HumanMessage(f"What is the weather on day {number}, and what should I wear?")
@@ -38,6 +44,19 @@ def langchain_chats(name: str, bench: Bench, *, tools: bool = False) -> Operatio
     def framework() -> int:
         return sum(len(row["messages"]) for row in ({"messages": convert_to_openai_messages(chat)} for chat in chats))
 
+    folder = TemporaryDirectory()  # deleted with the operation
+
+    def adapter_to_file() -> int:
+        return write_jsonl(from_langchain(chats), Path(folder.name, "data.jsonl"), overwrite=True).report.turns.total
+
+    def framework_to_file() -> int:
+        with Path(folder.name, "other.jsonl").open("w") as file:
+            for chat in chats:
+                file.write(json.dumps({"messages": convert_to_openai_messages(chat)}) + "\n")
+        return sum(map(len, chats))
+
+    if to_file:
+        return Operation(name, adapter_to_file, (framework_to_file,), FILE_GOAL, per=len(chats))
     return Operation(name, adapter, (framework,), None if tools else GOAL, per=len(chats))
 
 
@@ -69,5 +88,6 @@ def llama_index_chats(name: str, bench: Bench) -> Operation:
 OPERATIONS: Final[dict[str, Builder]] = {
     "LangChain 100k conversations to rows, each": langchain_chats,
     "LangChain conversations with tools to rows, each": partial(langchain_chats, tools=True),
+    "LangChain conversations to a checked file, each": partial(langchain_chats, to_file=True),
     "LlamaIndex conversations to rows, each": llama_index_chats,
 }

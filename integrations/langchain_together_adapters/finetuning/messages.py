@@ -37,38 +37,32 @@ def plain_rows(messages: Iterable[Any]) -> list[Row] | None:
     rows: list[Row] = []
     for message in messages:
         kind = type(message)
-        if kind is HumanMessage:
-            fields = message.__dict__
-            content = fields["content"]
-            row = {"role": "user", "content": content}
-            if fields["additional_kwargs"]:
-                return None
-        elif kind is AIMessage:
-            fields = message.__dict__
-            content = fields["content"]
-            row = {"role": "assistant", "content": content}
-            if fields["invalid_tool_calls"] or (
-                fields["additional_kwargs"] and not _plain_extras(row, fields["additional_kwargs"])
-            ):
+        if kind is AIMessage:
+            role = "assistant"
+        elif kind is HumanMessage:
+            role = "user"
+        elif kind is ToolMessage:
+            role = "tool"
+        elif kind is SystemMessage:
+            role = "system"
+        else:
+            return None
+        fields = message.__dict__
+        content, extras = fields["content"], fields["additional_kwargs"]
+        if type(content) is not str:
+            return None
+        row = {"role": role, "content": content}
+        if kind is AIMessage:
+            if fields["invalid_tool_calls"] or (extras and not _plain_extras(row, extras)):
                 return None
             if fields["tool_calls"] and not _plain_calls(row, fields["tool_calls"]):
                 return None
-        elif kind is SystemMessage:
-            fields = message.__dict__
-            content = fields["content"]
-            row = {"role": "system", "content": content}
-            if fields["additional_kwargs"]:
-                return None
+        elif extras:
+            return None
         elif kind is ToolMessage:
-            fields = message.__dict__
-            content = fields["content"]
-            row = {"role": "tool", "content": content, "tool_call_id": fields["tool_call_id"]}
-            if fields["additional_kwargs"] or fields["status"] == "error" or not fields["tool_call_id"]:
+            row["tool_call_id"] = fields["tool_call_id"]
+            if fields["status"] == "error" or not fields["tool_call_id"]:
                 return None
-        else:
-            return None
-        if type(content) is not str:
-            return None
         if fields["name"]:
             row["name"] = fields["name"]
         rows.append(row)

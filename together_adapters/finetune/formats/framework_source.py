@@ -85,13 +85,14 @@ class FrameworkReader(ABC):
     def read(self, records: Iterable[Any]) -> Iterator[Record]:
         """Yields the rows or the refusal of each record."""
         name, tools, use_plain, plain_rows, make = self._name, self._tools, self._use_plain, self.plain_rows, tuple.__new__
+        example, no_fields = Example, NO_FIELDS
         for number, record in enumerate(records, 1):
             try:
                 if use_plain and type(record) is list:
                     messages = plain_rows(record)
                     if messages:
                         row: Row = {"messages": messages, "tools": tools} if tools else {"messages": messages}
-                        yield make(Example, (row, number, name, None, (), NO_FIELDS, 0))
+                        yield make(example, (row, number, name, None, (), no_fields, 0))
                         continue
                 for result in self.convert(record, number):
                     if isinstance(result, Unconvertible):
