@@ -24,6 +24,7 @@ from hypothesis import settings
 from together_adapters import AsyncTogether, Together
 from together_adapters.emulator import Emulator, serve
 from together_adapters.emulator.store import file_store, records
+from together_adapters.transport import http_library as http_library_module
 
 # No deadlines: the machine may be busy. `make test-slow` tries all examples, others a third, which differ from run to run.
 settings.register_profile("thorough", deadline=None)
@@ -161,18 +162,33 @@ def quick_emulator() -> Iterator[None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs tests that are marked `both_http_libraries` on each of them, if they talk to a server."""
-    if "http_library" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_http_libraries"):
-        metafunc.parametrize("http_library", ["httpx", "httpx2"], indirect=True)
+    """Runs tests that are marked `both_http_libraries` or `every_transport` on each of them, if they talk to a server."""
+    if "transport" not in metafunc.fixturenames:
+        return
+    fast = pytest.param("fast", marks=pytest.mark.skipif(not _is_installed("wreq"), reason="the extra `fast` is not installed"))
+    names: dict[str, list[Any]] = {"every_transport": ["httpx", "httpx2", fast], "both_http_libraries": ["httpx", "httpx2"]}
+    for marker in metafunc.definition.iter_markers():  # the closest first
+        if marker.name in names:
+            metafunc.parametrize("transport", names[marker.name], indirect=True)
+            return
 
 
 @pytest.fixture
-def http_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the transport of clients that name none."""
+    name: str = getattr(request, "param", "httpx")
+    if name == "fast":
+        load = http_library_module._load
+        monkeypatch.setattr(http_library_module, "_load", lambda name, transport="fast": load(name, transport))
+    else:
+        monkeypatch.setattr(http_library_module, "DEFAULT", name)
+    return name
+
+
+@pytest.fixture
+def http_library(transport: str) -> Any:
     """The module of the HTTP library on which clients run that name none."""
-    name = getattr(request, "param", "httpx")
-    module = {"httpx": httpx, "httpx2": httpx2}[name]
-    monkeypatch.setattr("together_adapters.transport.http_library.DEFAULT", name)
-    return module
+    return httpx2 if transport == "httpx2" else httpx
 
 
 @pytest.fixture(scope="session")

@@ -289,11 +289,16 @@ def test_both_clients_take_the_same_settings(clients: tuple[Together, AsyncToget
         "project_id",
         "http_client",
         "http_library",
+        "transport",
         "control",
     ]
     for client in clients:
         assert list(inspect.signature(type(client)).parameters) == settings
-        assert set(inspect.signature(client.with_options).parameters) == set(settings) - {"http_client", "http_library"}
+        assert set(inspect.signature(client.with_options).parameters) == set(settings) - {
+            "http_client",
+            "http_library",
+            "transport",
+        }
     sync_names = {name for name in dir(Together) if not name.startswith("_")} - {"to_async"}
     async_names = {name for name in dir(AsyncTogether) if not name.startswith("_")} - {"to_sync"}
     assert async_names - sync_names <= {"aclose"}

@@ -30,7 +30,7 @@ from together_adapters.transport.config import (
 )
 from together_adapters.transport.connections import AsyncConnections, Connections
 from together_adapters.transport.environment import check_environment
-from together_adapters.transport.http_library import AsyncHTTPClient, HTTPClient, LibraryName, library_of
+from together_adapters.transport.http_library import AsyncHTTPClient, HTTPClient, LibraryName, TransportName, library_of
 from together_adapters.transport.redaction import client_secrets
 from together_adapters.transport.retry import RetryPolicy
 from together_adapters.transport.sync_driver import SyncDriver
@@ -165,6 +165,7 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
         project_id: str | None = None,
         http_client: H | None = None,
         http_library: LibraryName | None = None,
+        transport: TransportName | None = None,
         control: Control | None = None,
     ) -> None:
         """Creates a client. The first request opens the first connection.
@@ -189,17 +190,29 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
             http_client: A client of httpx or httpx2 with its own proxies, certificates or transport. The caller closes it.
             http_library: `httpx` or `httpx2` (extra `httpx2`), which transfers the requests; by default that of `http_client`,
                 else httpx.
+            transport: `fast` (extra `fast`): an HTTP stack in Rust, which takes a fraction of the CPU time; what it cannot do as httpx
+                does goes over `http_library`. Or the name of a library, as `http_library`.
             control: A `Control` with limits, a budget and a ledger for the calls of this client; any number of clients may share it.
 
         Raises:
-            ConfigurationError: The key is missing or not meant for the server, a setting is invalid, or `http_library` is not
-                installed.
+            ConfigurationError: The key is missing or not meant for the server, a setting is invalid, or `http_library` or
+                `transport` is not installed.
         """
         configure_logging()
         headers = {**valid_headers(supplied_headers or {}, "supplied_headers"), **valid_headers(default_headers or {})}
-        library = library_of(http_library, http_client, self._http_client)
+        library = library_of(http_library, http_client, self._http_client, transport)
         config = resolve(
-            api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {}, library.name, project_id, control
+            api_key,
+            base_url,
+            timeout,
+            max_retries,
+            max_elapsed,
+            headers,
+            default_query or {},
+            library.name,
+            project_id,
+            control,
+            library.transport,
         )
         if http_client is None:
             check_environment(library, config.root)
@@ -251,7 +264,11 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
     def _create(cls, config: Config, connections: Any = None) -> Self:
         client = cls.__new__(cls)
         owner = connections is None
-        client._start(config, client._connect(library_of(config.http_library)) if owner else connections, owner=owner)
+        client._start(
+            config,
+            client._connect(library_of(config.http_library, transport=config.transport)) if owner else connections,
+            owner=owner,
+        )
         return client
 
     def __repr__(self) -> str:
@@ -393,7 +410,8 @@ class ClientPair:
         """Takes clients to share, or creates them. Options that are not None apply to copies that share their connections.
 
         Raises:
-            ConfigurationError: There are clients to share and clients of an HTTP library, or one of these is of another kind.
+            ConfigurationError: There are clients to share and clients of an HTTP library or a transport, or one of these is of
+                another kind.
         """
         options = {name: value for name, value in options.items() if value is not None}
         has_http_client = http_client is not None or http_async_client is not None
@@ -404,6 +422,8 @@ class ClientPair:
                 client = Together(**options, http_client=http_client)
         elif has_http_client:
             raise ConfigurationError("http_client does not go with a client to share, which has its own: pass one of them")
+        elif "transport" in options:
+            raise ConfigurationError("transport does not go with a client to share, which has its own: pass one of them")
         elif options:
             client = client and client.with_options(**options)
             async_client = async_client and async_client.with_options(**options)

@@ -72,6 +72,7 @@ class Connection(BaseModel):
         max_elapsed: Maximum number of seconds for a call with its retries; unlimited when None.
         default_headers: Headers for every request. Dumps leave them out.
         default_query: Query parameters for every request. Dumps leave them out.
+        transport: What transfers requests: `fast` (extra `fast`), `httpx` or `httpx2`; httpx when None.
         http_client: A client of httpx or httpx2 for synchronous calls.
         http_async_client: A client of httpx or httpx2 for asynchronous calls.
         client: A `together_adapters.Together` to share; it replaces the key.
@@ -88,6 +89,7 @@ class Connection(BaseModel):
     max_elapsed: Annotated[float | None, BY_CLIENT] = None
     default_headers: Annotated[Mapping[str, str] | None, BY_CLIENT] = Field(default=None, exclude=True, repr=False)
     default_query: Annotated[Mapping[str, Any] | None, BY_CLIENT] = Field(default=None, exclude=True, repr=False)
+    transport: Annotated[str | None, BY_CLIENT] = None
     http_client: Any = Field(default=None, exclude=True, repr=False)
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
     client: Any = Field(default=None, exclude=True, repr=False)
@@ -156,7 +158,7 @@ class Connection(BaseModel):
             "timeout": _timeout(self.timeout),
             **{
                 name: getattr(self, name)
-                for name in ("max_retries", "max_elapsed", "default_headers", "default_query", "control")
+                for name in ("max_retries", "max_elapsed", "default_headers", "default_query", "control", "transport")
             },
         }
         if self._gateway_headers is not None:

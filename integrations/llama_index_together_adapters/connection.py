@@ -20,7 +20,7 @@ from together_adapters.transport.config import BY_CLIENT, environment_key
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, ClientPair, Together
 
-_OPTIONS = ("timeout", "max_retries", "max_elapsed", "default_headers", "default_query", "control")
+_OPTIONS = ("timeout", "max_retries", "max_elapsed", "default_headers", "default_query", "control", "transport")
 _HTTP_CLIENTS = ("http_client", "async_http_client")
 _SETTINGS = frozenset({"api_key", "api_base", "client", "async_client", *_HTTP_CLIENTS, *_OPTIONS})
 
@@ -41,6 +41,7 @@ class ServiceComponent(BaseComponent):
         client: A client to share; it replaces the key.
         async_client: An asynchronous client to share; it replaces the key.
         control: A `together_adapters.Control` with limits, a budget and a ledger; None for that of a shared client.
+        transport: What transfers requests: `fast` (extra `fast`), `httpx` or `httpx2`; httpx when None.
         http_client: A client of httpx or httpx2 for synchronous calls.
         async_http_client: A client of httpx or httpx2 for asynchronous calls.
     """
@@ -55,6 +56,7 @@ class ServiceComponent(BaseComponent):
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
     control: Any = Field(default=None, exclude=True, repr=False)
+    transport: Annotated[str | None, BY_CLIENT] = Field(default=None)
     http_client: Any = Field(default=None, exclude=True, repr=False)
     async_http_client: Any = Field(default=None, exclude=True, repr=False)
 

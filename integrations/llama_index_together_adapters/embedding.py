@@ -76,7 +76,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         embeddings_cache: A key-value store; each model, role and instruction has keys of its own in it.
 
     The settings of the connection (`api_key`, `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`,
-    `default_query`, `client`, `async_client`, `http_client`, `async_http_client`, `control`) are those of
+    `default_query`, `client`, `async_client`, `http_client`, `async_http_client`, `transport`, `control`) are those of
     `together_adapters.Together`.
 
     Raises:

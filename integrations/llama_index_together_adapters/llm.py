@@ -84,7 +84,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     The request parameters are those of `together_adapters.types.chat.ChatParams`. The settings of the connection (`api_key`,
     `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`, `default_query`, `client`, `async_client`, `http_client`,
-    `async_http_client`, `control`) are those of
+    `async_http_client`, `transport`, `control`) are those of
     `together_adapters.Together`.
 
     Raises:

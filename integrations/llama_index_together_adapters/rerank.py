@@ -39,7 +39,7 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
         metadata_mode: The metadata that is part of the ranked text.
 
     The settings of the connection (`api_key`, `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`,
-    `default_query`, `client`, `async_client`, `http_client`, `async_http_client`, `control`) are those of
+    `default_query`, `client`, `async_client`, `http_client`, `async_http_client`, `transport`, `control`) are those of
     `together_adapters.Together`.
 
     Raises:

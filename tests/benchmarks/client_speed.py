@@ -131,6 +131,22 @@ def _on_httpx2(name: str, bench: Bench, *, answer: str, streamed: bool, per: int
     return Operation(name, ours, (base,), Goal(1), per=per)
 
 
+def _on_fast(name: str, bench: Bench, *, answer: str, goal: float, streamed: bool, per: int, asynchronous: bool) -> Operation:
+    body = payloads.chat_body()
+    client = _client(bench, answer, asynchronous=asynchronous, transport="fast")
+    if streamed:
+        by, base = (astream, raw.astream) if asynchronous else (stream, raw.stream)
+    else:
+        by, base = (achat, raw.achat) if asynchronous else (chat, raw.chat)
+    return Operation(name, by(client, body), (base(bench, answer, body),), Goal(goal), per=per)
+
+
+def _burst_on_fast(name: str, bench: Bench) -> Operation:
+    body = payloads.chat_body()
+    adapter = burst(achat(_client(bench, "small", asynchronous=True, transport="fast"), body))
+    return Operation(name, adapter, (burst(raw.achat(bench, "small", body)),), Goal(0.2), per=BURST)
+
+
 def _retry(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     body = payloads.chat_body()
     by, base = (achat, raw.aretried) if asynchronous else (chat, raw.retried)
@@ -225,6 +241,13 @@ OPERATIONS: Final[dict[str, Builder]] = {
     **_of_both("stream paced, a chunk", build=_stream, answer="paced", chunks=payloads.PACED_CHUNKS, goal=1.1),
     **_of_both("chat 1 KB on httpx2, vs httpx", build=_on_httpx2, answer="small", streamed=False, per=1),
     **_of_both("stream coalesced on httpx2, vs httpx", build=_on_httpx2, answer="coalesced", streamed=True, per=payloads.CHUNKS),
+    **_of_both("chat 1 KB on fast", build=_on_fast, answer="small", goal=0.5, streamed=False, per=1),
+    **_of_both(
+        "stream coalesced on fast, a chunk", build=_on_fast, answer="coalesced", goal=1.2, streamed=True, per=payloads.CHUNKS
+    ),
+    **_of_both(
+        "stream paced on fast, a chunk", build=_on_fast, answer="paced", goal=0.35, streamed=True, per=payloads.PACED_CHUNKS
+    ),
     **_of_both("429 and retry", build=_retry),
     **_of_both("embed 256 x 1024 floats", build=_vectors),
     "client embed 10k documents, a document": _documents,
@@ -232,6 +255,7 @@ OPERATIONS: Final[dict[str, Builder]] = {
     "client 200 chats at once, a chat": partial(_burst, answer="small", goal=Goal(0.7)),
     "client 200 chats at once of 50 ms, a chat": partial(_burst, answer="slow", goal=None),
     "client 200 chats at once, httpx-aiohttp": _aiohttp_burst,
+    "client 200 chats at once on fast": _burst_on_fast,
     **_of_both("construction", build=_construction),
     "client construction and call, vs shared TLS": _first_call,
 }

@@ -43,9 +43,9 @@ def most_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def main(flavour: str, http_library: str, base_url: str, what: str, *arguments: str) -> None:
+def main(flavour: str, transport: str, base_url: str, what: str, *arguments: str) -> None:
     """Performs the operation and prints a report."""
-    options: dict[str, Any] = {"api_key": KEY, "base_url": base_url, "http_library": http_library}
+    options: dict[str, Any] = {"api_key": KEY, "base_url": base_url, "transport": transport}
 
     def begin(client: Any) -> Any:
         return call(client, what, list(arguments))

@@ -126,6 +126,16 @@ def test_a_client_that_cannot_be_pickled_raises(kind: Any) -> None:
         pickle.dumps(kind(client=Together(api_key=KEY, http_client=http_client)))
 
 
+def test_transport(kind: Any, emulator: Emulator) -> None:
+    pytest.importorskip("wreq")
+    component = kind(api_key=KEY, api_base=emulator.base_url, transport="fast")
+    for each in (component, pickle.loads(pickle.dumps(component)), component.model_copy(update={"max_retries": 1})):
+        assert each.sync_client.config.transport == each.asynchronous_client.config.transport == "fast"
+        use(each)
+    with pytest.raises(ConfigurationError, match="transport does not go with a client to share"):
+        kind(client=component.sync_client, transport="fast")
+
+
 @pytest.mark.parametrize("library", [httpx, httpx2])
 def test_http_clients_of_the_caller(kind: Any, emulator: Emulator, library: Any) -> None:
     headers = {"x-from": "the-caller"}

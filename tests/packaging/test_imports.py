@@ -22,6 +22,7 @@ EXTRAS = (
     "msgspec",
     "httpx_aiohttp",
     "httpx2",
+    "wreq",
     "httpcore2",
     "opentelemetry",
     "tqdm",
@@ -79,11 +80,20 @@ def test_a_client_imports_no_extra() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Together", "AsyncTogether"])
-def test_a_missing_http_library_is_a_configuration_error_that_names_its_extra(kind: str) -> None:
-    code = f"from together_adapters import {kind}; {kind}(api_key='any-key', http_library='httpx2')"
-    message = run(code, "httpx2", fails=True).strip()
-    assert message.splitlines()[-1].startswith("together_adapters.errors.ConfigurationError: http_library='httpx2'")
-    assert "pip install 'together-adapters[httpx2]'" in message
+@pytest.mark.parametrize(
+    ("option", "package", "extra"),
+    [
+        ("http_library='httpx2'", "httpx2", "'together-adapters[httpx2]'"),
+        ("transport='fast'", "wreq", '"together-adapters[fast]"'),
+    ],
+)
+def test_a_missing_http_library_is_a_configuration_error_that_names_its_extra(
+    kind: str, option: str, package: str, extra: str
+) -> None:
+    code = f"from together_adapters import {kind}; {kind}(api_key='any-key', {option})"
+    message = run(code, package, fails=True).strip()
+    assert message.splitlines()[-1].startswith(f"together_adapters.errors.ConfigurationError: {option}")
+    assert f"pip install {extra}" in message
     assert message.count("Traceback") == 1
 
 

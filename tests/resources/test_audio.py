@@ -33,7 +33,7 @@ PCM = struct.pack("<4h", -1, 300, -300, 7)
 def shape(data: bytes) -> tuple[int, ...]:
     """Returns channels, bytes of a sample, samples per second and number of samples of a WAV file."""
     with wave.open(io.BytesIO(data)) as file:
-        return file.getparams()[:4]
+        return tuple(file.getparams()[:4])
 
 
 class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -238,7 +238,7 @@ def test_no_audio_is_an_error(flavour: Any, stub_client: Any, event_stream: Any,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.both_http_libraries
+@pytest.mark.every_transport
 @pytest.mark.parametrize("kind", ["text/event-stream", "audio/wav"])
 def test_a_broken_connection_raises_and_leaves_no_file(kind: str, flavour: Any, stub_client: Any, tmp_path: Path) -> None:
     event = f"data: {json.dumps(delta_event())}\n\n".encode()

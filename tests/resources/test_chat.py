@@ -174,7 +174,7 @@ def test_every_field_of_a_chunk_is_kept(flavour: Any, stub_client: Any, event_st
     assert first.choices[0].delta.nobody == NEW["nobody"]
 
 
-@pytest.mark.both_http_libraries
+@pytest.mark.every_transport
 def test_stream_that_an_http_client_has_read_already(
     flavour: Any, stub_client: Any, event_stream: Any, question: dict[str, Any]
 ) -> None:
@@ -284,7 +284,7 @@ BEHAVIOURS = [
 ]
 
 
-@pytest.mark.both_http_libraries
+@pytest.mark.every_transport
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda changes: "-".join(map(str, changes.values())) or "usual")
 def test_joined_stream_is_the_unary_response(
     behaviour: dict[str, Any], flavour: Any, emulator: Emulator, question: dict[str, Any]

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from together_adapters.resources import downloads
 from together_adapters.resources.downloads import download_file, normalized_name, probe, safe_name, total_size
 from together_adapters.transport.call import request
 
-pytestmark = pytest.mark.both_http_libraries
+pytestmark = pytest.mark.every_transport
 
 DATA = b"".join(b'{"n": %07d}\n' % number for number in range(300_000))  # 4 MB, several pieces
 
@@ -194,7 +195,7 @@ def test_a_full_disk_keeps_what_can_be_resumed(flavour: Flavour, emulator: Emula
     assert (folder / "out.jsonl").read_bytes() == DATA
 
 
-def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
+def test_a_process_that_is_killed_twice(flavour: Flavour, transport: str, emulator: Emulator, file_id: str, folder: Path) -> None:
     emulator.inject(Fault("trickle", path="/content", size=100_000, seconds=0.02, times=2))
     root = Path(__file__).parent.parent.parent
     command = [
@@ -202,7 +203,7 @@ def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, fi
         "-m",
         "tests.large.client",
         flavour.name,
-        flavour.http_library.__name__,
+        transport,
         emulator.base_url,
         "download",
         file_id,
@@ -257,8 +258,14 @@ class Breaking(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield chunk
 
 
-def part(begin: int, total: int | str, data: bytes, status: int = 206, **headers: str) -> httpx.Response:
-    message = {"content-range": f"bytes {begin}-{begin + len(data) - 1}/{total}", "content-length": str(len(data))}
+def part(
+    begin: int, total: int | str, data: bytes, status: int = 206, kind: str = "text/plain", **headers: str
+) -> httpx.Response:
+    message = {
+        "content-type": kind,
+        "content-range": f"bytes {begin}-{begin + len(data) - 1}/{total}",
+        "content-length": str(len(data)),
+    }
     return httpx.Response(status, headers={**message, **headers}, stream=Breaking(data, breaks=False))
 
 
@@ -457,11 +464,13 @@ def test_a_redirect_to_storage_carries_the_range_and_no_key(flavour: Flavour, se
     assert not {"authorization", "cookie"} & {name for request in (requests[1], requests[3]) for name in request.headers}
 
 
-@pytest.mark.parametrize(("answer", "size"), [(lambda: part(0, 12_345, b"ab", **{"content-type": "application/x-tar"}), 12_345),
+@pytest.mark.parametrize(("answer", "size"), [(lambda: part(0, 12_345, b"ab", kind="application/x-tar"), 12_345),
                                               (lambda: part(0, "*", b"ab"), None), (lambda: first(b"whole", 5), 5)])  # fmt: skip
 def test_probe(flavour: Flavour, server_client: ServerClient, answer: Any, size: int | None) -> None:
     client, requests = server_client(answer())
-    headers = flavour.run(client.perform(probe(request("GET", "/v1/finetune/download", bytes, query={"ft_id": "ft-1"}))))
+    headers = flavour.run(
+        client.perform(probe(request("GET", "/v1/finetune/download", attrgetter("content"), query={"ft_id": "ft-1"})))
+    )
     assert total_size(headers) == size
     assert headers.headers.get("content-type") == answer().headers.get("content-type")
     assert requests[0].headers["range"] == "bytes=0-1"
@@ -469,7 +478,7 @@ def test_probe(flavour: Flavour, server_client: ServerClient, answer: Any, size:
 
 
 def test_a_flow_for_other_downloads(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
-    call = request("GET", f"/v1/files/{file_id}/content", bytes)
+    call = request("GET", f"/v1/files/{file_id}/content", attrgetter("content"))
     file = flavour.run(flavour.client().perform(download_file(call, folder / "model.tar.zst")))
     assert (file, file.stat().st_size) == (folder / "model.tar.zst", len(DATA))
 

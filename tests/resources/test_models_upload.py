@@ -12,11 +12,11 @@ from tests.resources.response_variants import find_unreadable
 from together_adapters import BadRequestError, InternalServerError
 from together_adapters.emulator import Emulator
 
-pytestmark = pytest.mark.both_http_libraries
+pytestmark = pytest.mark.every_transport
 
 TOKEN = "hf_secretsecretsecret"
 JOB = {"job_id": "job-1", "model_name": "u/m", "model_id": "model-1", "model_source": "huggingface", "nobody": 1}
-ARGUMENTS = {"model_name": "m", "model_source": "org/repo"}
+ARGUMENTS: dict[str, Any] = {"model_name": "m", "model_source": "org/repo"}
 
 
 def upload(flavour: Any, client: Any = None, **changes: Any) -> Any:
@@ -69,7 +69,8 @@ def test_no_error_repeats_the_token(flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client(httpx.Response(400, json={"error": {"message": f"bad token {TOKEN}"}}))
     with pytest.raises(BadRequestError) as error_info:
         upload(flavour, client, hf_token=TOKEN)
-    assert TOKEN not in f"{error_info.value}{error_info.value.body}{error_info.value.response.text}"
+    response: Any = error_info.value.response
+    assert TOKEN not in f"{error_info.value}{error_info.value.body}{response.text}"
 
 
 def test_no_description_shows_the_token() -> None:

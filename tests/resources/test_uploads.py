@@ -27,9 +27,8 @@ from together_adapters.errors import (
 )
 from together_adapters.resources import uploads
 from together_adapters.resources.uploads import part_layout
-from together_adapters.transport import exchange
 
-pytestmark = pytest.mark.both_http_libraries
+pytestmark = pytest.mark.every_transport
 
 ROW = b'{"text": "a line of training data, number %08d"}\n'
 MIB = 1 << 20
@@ -53,7 +52,7 @@ def large(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange.random, "random", lambda: 0.0)
+    monkeypatch.setattr("together_adapters.transport.exchange.random.random", lambda: 0.0)
     monkeypatch.setattr("together_adapters.transport.retry.INITIAL_DELAY", 0.01)
 
 

@@ -113,7 +113,7 @@ def test_an_empty_recording(flavour: Any, path: Path) -> None:
         ask(flavour)
 
 
-@pytest.mark.both_http_libraries
+@pytest.mark.every_transport
 def test_the_emulator_answers_what_is_missing(flavour: Any, recording: Path, tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
     file.write_text('{"prompt": "a", "completion": "b"}\n')

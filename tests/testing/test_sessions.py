@@ -44,7 +44,7 @@ def exchanges_of(path: Path) -> list[dict[str, Any]]:
     return yaml.safe_load(path.read_text("utf-8"))["exchanges"]  # type: ignore[no-any-return]
 
 
-@pytest.mark.both_http_libraries
+@pytest.mark.every_transport
 def test_every_kind_of_call(session: Session, tmp_path: Path) -> None:
     flavour = session.flavour
     training = tmp_path / "train.jsonl"
@@ -109,7 +109,7 @@ def test_clients_need_no_key(session: Session, monkeypatch: pytest.MonkeyPatch) 
         flavour.client(api_key=None, base_url=None)
 
 
-@pytest.mark.both_http_libraries
+@pytest.mark.every_transport
 def test_clients_that_are_older_than_the_block(flavour: Any, path: Path) -> None:
     client = flavour.client()
     before = flavour.run(client.chat.completions.create(**chat("Before.")))
@@ -156,7 +156,7 @@ def test_limits_of_time_hold_for_replayed_streams(session: Session) -> None:
         session.replay(read, pace=1.0)
 
 
-@pytest.mark.both_http_libraries
+@pytest.mark.every_transport
 def test_failures_are_exchanges(session: Session, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statuses with their headers, and connections that are dropped, cut or late: as many attempts, and the same errors."""
     monkeypatch.setattr("together_adapters.transport.retry.INITIAL_DELAY", 0.0)
@@ -285,7 +285,7 @@ def test_many_threads_and_tasks_at_once(session: Session) -> None:
     assert len(exchanges_of(session.path)) == len(questions)
 
 
-@pytest.mark.both_http_libraries
+@pytest.mark.every_transport
 def test_a_supplied_client(session: Session) -> None:
     """Its transport is used while it is recorded, and not while it is replayed; its hooks run both times."""
     flavour, paths = session.flavour, []

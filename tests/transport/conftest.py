@@ -44,6 +44,19 @@ class _AnyioWithSleep:
         return getattr(anyio, name)
 
 
+def in_flight(client: Any) -> int:
+    """The requests of a client that hold a connection, whatever its transport."""
+    connections = client._driver.connections
+    clients = [pool[0] for pool in connections._pools.values()] if hasattr(connections, "_pools") else [connections.client]
+    count = 0
+    for http in clients:
+        if hasattr(http, "pending"):
+            count += len(http.pending) + len(http.bodies)
+        else:
+            count += sum(shard.in_use for shard in http._transport._routes._direct.all)
+    return count
+
+
 Answer = bytes | Callable[[socket.socket], None]
 
 

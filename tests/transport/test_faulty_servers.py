@@ -29,7 +29,7 @@ from together_adapters.transport.config import resolve
 from together_adapters.transport.exchange import Attempt, attempts
 from together_adapters.transport.retry import Failure
 
-pytestmark = [pytest.mark.long, pytest.mark.both_http_libraries, pytest.mark.usefixtures("quick_retries")]
+pytestmark = [pytest.mark.long, pytest.mark.every_transport, pytest.mark.usefixtures("quick_retries")]
 
 CHAT: dict[str, Any] = {"model": "m/x", "messages": [{"role": "user", "content": "hi"}]}
 LIMIT = 0.2  # `max_elapsed` of the calls that would not end
@@ -221,11 +221,13 @@ def test_max_elapsed_holds_for_a_server_that_does_not_read(flavour: Flavour, tmp
     ],
 )
 def test_what_has_no_end_is_bounded_in_size(
-    client: Callable[..., Client], raw_server: RawServer, start: bytes, part: bytes
+    client: Callable[..., Client], raw_server: RawServer, transport: str, start: bytes, part: bytes
 ) -> None:
     raw_server.answer(raw_server.drip(start, part, 0.0001))
+    # wreq forgets informational responses, which the time limit ends.
+    seconds = 0.5 if transport == "fast" and b"100 Continue" in part else 60
     with pytest.raises(ta.APIConnectionError):
-        client(timeout=60).call()
+        client(timeout=seconds).call()
     assert len(raw_server.requests) == 2
 
 

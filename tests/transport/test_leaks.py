@@ -16,12 +16,12 @@ import pytest
 
 import together_adapters as ta
 from tests.conftest import KEY, Flavour, eventually, eventually_async
-from tests.transport.conftest import RawServer
+from tests.transport.conftest import RawServer, in_flight
 from together_adapters.transport.bodies import FileRange
 from together_adapters.transport.call import Call, Flow, Parallel
 
 pytestmark = [
-    pytest.mark.both_http_libraries,
+    pytest.mark.every_transport,
     pytest.mark.long,
     pytest.mark.usefixtures("quick_retries"),
     pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors cannot be counted"),
@@ -43,13 +43,6 @@ def counts() -> tuple[int, int]:
 
 def has_not_grown(before: tuple[int, int]) -> bool:
     return all(now <= old + SLACK for now, old in zip(counts(), before, strict=True))
-
-
-def busy(client: Any) -> int:
-    """The requests that hold a connection of a client."""
-    connections = client._driver.connections
-    clients = [pool[0] for pool in connections._pools.values()] if hasattr(connections, "_pools") else [connections.client]
-    return sum(shard.in_use for http in clients for shard in http._transport._routes._direct.all)
 
 
 class Use:
@@ -135,7 +128,7 @@ def test_what_ends_badly_leaves_nothing(
         flavour.run(anyio.sleep(0.05))
         assert flavour.run(_tasks()) == 1
     assert eventually(lambda: has_not_grown(before)), (before, counts())
-    assert busy(used.client) == 0
+    assert in_flight(used.client) == 0
 
 
 async def _tasks() -> int:
@@ -205,7 +198,7 @@ def test_calls_that_are_cancelled_at_any_moment_leave_nothing(raw_server: RawSer
             gc.collect()
             await anyio.sleep(0.05)
             assert _tasks_of(backend) <= tasks
-            assert busy(client) == 0
+            assert in_flight(client) == 0
             if backend != "trio":
                 assert await eventually_async(lambda: has_not_grown(before)), (before, counts())
 

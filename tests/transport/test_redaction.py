@@ -29,7 +29,7 @@ from together_adapters.transport.call import Call, Response
 from together_adapters.transport.redaction import MAX_LENGTH, Redactor, secret_headers, secrets_of_url
 from together_adapters.transport.retry import Failure
 
-pytestmark = [pytest.mark.long, pytest.mark.both_http_libraries]
+pytestmark = [pytest.mark.long, pytest.mark.every_transport]
 
 KEY = "sk-Ab/9+d2c3b5a69788796a5b4c3d2e1f0=="
 TOKEN = "wandb-token-31415926"
@@ -272,7 +272,7 @@ def test_a_server_that_repeats_the_secrets(
             check(exc_info.value, caplog)
 
 
-class OwnAuth(httpx.Auth, httpx2.Auth):
+class OwnAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc]
     """The credentials of a gateway, as users write them."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from together_adapters.transport import config as settings
 
 SECRET = "Basic c2VjcmV0LWhlYWRlci12YWx1ZQ=="
 
-pytestmark = pytest.mark.both_http_libraries
+pytestmark = pytest.mark.every_transport
 
 
 @pytest.fixture
@@ -165,6 +165,7 @@ async def test_an_http_client_of_the_other_flavour_is_rejected(kind: Any, librar
         kind(api_key=KEY, http_client=other())
 
 
+@pytest.mark.both_http_libraries
 def test_the_library_is_that_of_the_client_or_the_named_one(emulator: Emulator, http_library: Any) -> None:
     options: dict[str, Any] = {"api_key": KEY, "base_url": emulator.base_url}
     for library, other in ((httpx, httpx2), (httpx2, httpx)):
@@ -181,6 +182,8 @@ def test_the_library_is_that_of_the_client_or_the_named_one(emulator: Emulator, 
             assert client.models.list()
             assert isinstance(client._driver.connections.client, library.Client)
             client.close()
+        named = ta.Together(transport=name, **options)
+        assert (named.config.transport, named.config.http_library) == (name, name)
     assert ta.Together(**options).config.http_library == http_library.__name__
     unknown: Any
     for unknown in ("httpx3", "", 2, "requests"):

@@ -12,9 +12,9 @@ import together_adapters as ta
 from tests.conftest import KEY, NEVER, Flavour, eventually, eventually_async
 from together_adapters.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.both_http_libraries
+pytestmark = pytest.mark.every_transport
 
-LONG = {"model": "m/long", "messages": [{"role": "user", "content": "Repeat: " + "word " * 200}]}
+LONG: dict[str, Any] = {"model": "m/long", "messages": [{"role": "user", "content": "Repeat: " + "word " * 200}]}
 
 
 def text(chunks: Any) -> str:
@@ -44,7 +44,7 @@ def test_joined_chunks_equal_the_single_response(
 def test_a_truncated_stream_raises_after_its_events(flavour: Flavour, emulator: Emulator, fault: Fault) -> None:
     emulator.inject(fault)
     stream = flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG)))
-    chunks = []
+    chunks: list[Any] = []
     with pytest.raises(ta.IncompleteStreamError) as exc_info:
         chunks.extend(stream)
         chunks.extend(chunk for chunk in stream)
@@ -66,7 +66,7 @@ def test_a_finished_stream_is_complete_without_its_end_marker(
 @pytest.mark.parametrize("kind", ["stream-error", "stream-error-event"])
 def test_an_error_in_the_stream_raises_after_the_events_before_it(flavour: Flavour, emulator: Emulator, kind: str) -> None:
     emulator.inject(Fault(kind, after=3))
-    chunks = []
+    chunks: list[Any] = []
     with pytest.raises(ta.APIError, match="error in the stream") as exc_info:
         for chunk in flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))):
             chunks.append(chunk)

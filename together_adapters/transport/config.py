@@ -79,6 +79,7 @@ class Config:
     key_from_environment: bool = field(default=False, repr=False)  # a pickle must not contain the key then
     http_secrets: tuple[str, ...] = field(default=(), repr=False)  # of a supplied HTTP client
     http_library: str = DEFAULT  # by name, because a pickle contains no module
+    transport: str = DEFAULT  # the same, or `fast`
     memory: ClientMemory = field(default_factory=ClientMemory, repr=False, compare=False)
     control: Controller | None = field(default=None, repr=False, compare=False)
 
@@ -150,6 +151,7 @@ def resolve(
     http_library: str = DEFAULT,
     project_id: str | None = None,
     control: Controller | None = None,
+    transport: str | None = None,
 ) -> Config:
     """Returns the settings from arguments and environment; a missing or invalid one is a ConfigurationError."""
     root = root_of(base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL))
@@ -164,6 +166,7 @@ def resolve(
         query=valid_query(query),
         key_from_environment=bool(key and not api_key),
         http_library=http_library,
+        transport=transport or http_library,
         memory=ClientMemory(valid_project(project_id)),
         control=control,
     )

@@ -8,6 +8,7 @@ are slow.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 import weakref
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from together_adapters.transport.http_library import URL, AsyncHTTPClient, HTTPClient, HTTPRequest, HTTPResponse, Proxy
 
 T = TypeVar("T")
+
+logger = logging.getLogger("together_adapters")
 
 _MAX_SHARDS = 32
 _SHARD_LIMITS: dict[str, Any] = {"max_connections": None, "max_keepalive_connections": 8, "keepalive_expiry": 30.0}
@@ -77,9 +80,8 @@ class Connections:
             if self._closed:
                 raise ConfigurationError(_CLOSED)
             if self._client is None:
-                transport = ShardedTransport(self.library)
+                self._client, transport = _open_client(self.library, is_async=False)
                 self._finalizer = weakref.finalize(self, transport.close)
-                self._client = self.library.new_client(transport, is_async=False)
             return self._client
 
 
@@ -119,8 +121,8 @@ class AsyncConnections:
             return pool[0]
         if self._closed:
             raise ConfigurationError(_CLOSED)
-        transport = AsyncShardedTransport(self.library)
-        client: AsyncHTTPClient = self.library.new_client(transport, is_async=True)
+        client: AsyncHTTPClient
+        client, transport = _open_client(self.library, is_async=True, is_asyncio=isinstance(loop, asyncio.AbstractEventLoop))
         closer = _close_with_generator(transport)
         await anext(closer)
         _close_before_loop(loop, closer)
@@ -139,6 +141,25 @@ class AsyncConnections:
             pool = self._pools.pop(_running_loop(), None)
         if pool:
             await pool[1].aclose()
+
+
+def _open_client(library: HTTPLibrary, *, is_async: bool, is_asyncio: bool = True) -> tuple[Any, Any]:
+    """Returns an HTTP client, and the transport that closes it."""
+    if library.is_fast and is_asyncio:
+        from together_adapters.transport.fast.client import AsyncFastClient, FastClient
+
+        fast = (AsyncFastClient if is_async else FastClient)(library, partial(_open_sharded, library, is_async=is_async))
+        return fast, fast
+    if library.is_fast:
+        logger.warning(
+            "transport='fast': it knows asyncio alone, so that the requests of this event loop go over %s", library.name
+        )
+    return _open_sharded(library, is_async=is_async)
+
+
+def _open_sharded(library: HTTPLibrary, *, is_async: bool) -> tuple[Any, Any]:
+    transport = (AsyncShardedTransport if is_async else ShardedTransport)(library)
+    return library.new_client(transport, is_async=is_async), transport
 
 
 async def _close_with_generator(transport: AsyncShardedTransport) -> AsyncGenerator[None]:

@@ -1,5 +1,7 @@
 """httpx and httpx2: the only module that imports either, and the classes that must be derived from theirs.
 
+`transport="fast"` is beneath one of them: its connections are those of wreq.
+
 Both have the same names, but classes of their own: neither takes a stream, a request or a client of the other, and no exception of
 one is an exception of the other.
 """
@@ -7,7 +9,7 @@ one is an exception of the other.
 from __future__ import annotations
 
 import sys
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -27,8 +29,10 @@ else:
     HTTPClient = AsyncHTTPClient = Any
 
 LibraryName: TypeAlias = Literal["httpx", "httpx2"]
+TransportName: TypeAlias = Literal["fast", "httpx", "httpx2"]
 
 DEFAULT: LibraryName = "httpx"
+FAST: TransportName = "fast"
 _NAMES = ("httpx", "httpx2")
 _ROOTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
 
@@ -36,8 +40,10 @@ _ROOTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
 class HTTPLibrary:
     """One of the two libraries. `module` has everything that both offer under the same name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_fast: bool = False) -> None:
         self.name = name
+        self.is_fast = is_fast
+        self.transport = FAST if is_fast else name
         self.module: Any = import_module(name)
 
         class NoCookies(self.module.Cookies):  # type: ignore[misc, name-defined]
@@ -57,6 +63,11 @@ class HTTPLibrary:
         client._build_redirect_request = _no_redirect
         return client
 
+    @cached_property
+    def accept_encoding(self) -> str:
+        """The encodings of bodies that this library decodes, as the header of its requests."""
+        return self.module.Client(transport=object(), trust_env=False).headers["accept-encoding"]  # type: ignore[no-any-return]
+
 
 def _no_redirect(request: Any, response: Any) -> Any:
     """Returns what is not sent: `redirects` says what is followed. The libraries raise errors for a `Location` that is no URL."""
@@ -64,27 +75,45 @@ def _no_redirect(request: Any, response: Any) -> Any:
 
 
 @cache
-def _load(name: str) -> HTTPLibrary:
+def _load(name: str, transport: str = "") -> HTTPLibrary:
+    is_fast = transport == FAST
+    if is_fast:
+        try:
+            import_module("wreq")
+        except ImportError as problem:
+            advice = 'pip install "together-adapters[fast]"'
+            raise ConfigurationError(f"transport='fast' cannot be used ({problem}): {advice}") from None
     try:
-        return HTTPLibrary(name)
+        return HTTPLibrary(name, is_fast=is_fast)
     except ImportError as problem:
         advice = f"pip install 'together-adapters[{name}]'"
         raise ConfigurationError(f"http_library={name!r} cannot be imported ({problem}): {advice}") from None
 
 
-def library_of(name: str | None, client: object = None, kind: str = "Client") -> HTTPLibrary:
+def library_of(name: str | None, client: object = None, kind: str = "Client", transport: str | None = None) -> HTTPLibrary:
     """Returns the library of a supplied client, the one with this name, or the default.
 
     Args:
         name: The name that the user gave, if any.
         client: The client that the user supplied, if any.
         kind: `Client` or `AsyncClient`, which it must be.
+        transport: `fast`, or the same as `name`.
 
     Raises:
-        ConfigurationError: The name is none of the two, its package is missing, or the client is none that can be used.
+        ConfigurationError: The name is none of the two, its package is missing, the client is none that can be used, or two of
+            them do not go together.
     """
     if name is not None and name not in _NAMES:
         raise ConfigurationError(f"http_library must be {' or '.join(map(repr, _NAMES))}, not {name!r}"[:200])
+    if transport is not None and transport not in (FAST, *_NAMES):
+        raise ConfigurationError(f"transport must be {', '.join(map(repr, (FAST, *_NAMES)))}, not {transport!r}"[:200])
+    if transport == FAST:
+        if client is not None:
+            raise ConfigurationError("transport='fast' does not go with an http_client, which has its own: pass one of them")
+        return _load(name or DEFAULT, FAST)
+    if transport and name not in (None, transport):
+        raise ConfigurationError(f"transport={transport!r} does not go with http_library={name!r}: pass one of them")
+    name = transport or name
     if client is None:
         return _load(name or DEFAULT)
     # Nobody has a client of a library that was not imported.

@@ -30,6 +30,7 @@ class Until(float):
     """Seconds that one read or write may take, but not beyond a deadline. To other code it is a number."""
 
     deadline: float
+    seconds: float | None  # apart from the deadline
 
     def left(self) -> float:
         """Returns the seconds that are left now; a timeout if there are none."""
@@ -40,7 +41,7 @@ def until(seconds: float | None, deadline: float) -> Until:
     """Returns a limit of so many seconds that ends at a time of the monotonic clock."""
     left = max(deadline - time.monotonic(), 0.001)
     limit = Until(left if seconds is None else min(seconds, left))
-    limit.deadline = deadline
+    limit.deadline, limit.seconds = deadline, seconds
     return limit
 
 
@@ -185,7 +186,7 @@ class _Stream:
             return None
         now = time.monotonic()
         if self._deadline is None:
-            self._deadline = now + _seconds(timeout)  # type: ignore[operator]
+            self._deadline = now + seconds_of(timeout)  # type: ignore[operator]
         return _positive(self._deadline - now)
 
     def _count(self, data: bytes) -> bytes:
@@ -214,7 +215,7 @@ class Stream(_Stream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.in_body:
-            return self.read_body(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
+            return self.read_body(max_bytes, seconds_of(timeout))  # type: ignore[no-any-return]
         try:
             data = self.inner.read(max_bytes, self._limit(timeout))
         except Exception as error:
@@ -225,7 +226,7 @@ class Stream(_Stream):
         first = self._begin_request()
         try:
             if type(timeout) is not Until or len(buffer) <= _WRITE_SIZE:
-                self.inner.write(buffer, _seconds(timeout))
+                self.inner.write(buffer, seconds_of(timeout))
             else:
                 for start in range(0, len(buffer), _WRITE_SIZE):
                     self.inner.write(buffer[start : start + _WRITE_SIZE], timeout.left())
@@ -236,7 +237,7 @@ class Stream(_Stream):
         self.inner.close()
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
-        return Stream(self.inner.start_tls(ssl_context, server_hostname, _seconds(timeout)))
+        return Stream(self.inner.start_tls(ssl_context, server_hostname, seconds_of(timeout)))
 
 
 class AsyncStream(_Stream):
@@ -252,7 +253,7 @@ class AsyncStream(_Stream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.in_body:
-            return await self.read_body(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
+            return await self.read_body(max_bytes, seconds_of(timeout))  # type: ignore[no-any-return]
         try:
             data = await self.inner.read(max_bytes, self._limit(timeout))
         except Exception as error:
@@ -262,7 +263,7 @@ class AsyncStream(_Stream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         first = self._begin_request()
         try:
-            await self.inner.write(buffer, _seconds(timeout))
+            await self.inner.write(buffer, seconds_of(timeout))
         except Exception as error:
             raise (self._failure(error, unsent=True) if first else error) from None
 
@@ -270,7 +271,7 @@ class AsyncStream(_Stream):
         await self.inner.aclose()
 
     async def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> AsyncStream:
-        return AsyncStream(await self.inner.start_tls(ssl_context, server_hostname, _seconds(timeout)))
+        return AsyncStream(await self.inner.start_tls(ssl_context, server_hostname, seconds_of(timeout)))
 
 
 class _Backend:
@@ -287,17 +288,18 @@ class Backend(_Backend):
     """Opens synchronous streams."""
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
-        return Stream(self._backend.connect_tcp(host, port, _seconds(timeout), *args, **options))
+        return Stream(self._backend.connect_tcp(host, port, seconds_of(timeout), *args, **options))
 
 
 class AsyncBackend(_Backend):
     """Opens asynchronous streams."""
 
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
-        return AsyncStream(await self._backend.connect_tcp(host, port, _seconds(timeout), *args, **options))
+        return AsyncStream(await self._backend.connect_tcp(host, port, seconds_of(timeout), *args, **options))
 
 
-def _seconds(timeout: float | None) -> float | None:
+def seconds_of(timeout: float | None) -> float | None:
+    """Returns the seconds that a limit leaves now; a timeout if there are none."""
     return timeout.left() if type(timeout) is Until else timeout
 
 
