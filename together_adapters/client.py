@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
-from together_adapters.errors import ConfigurationError
+from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.resources.account.any_path import request_any
 from together_adapters.resources.account.identity import whoami
 from together_adapters.transport.async_driver import AsyncDriver
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from together_adapters.resources.models import Models
     from together_adapters.resources.rerank import Rerank
     from together_adapters.resources.videos import Videos
+
+__tracebackhide__ = hides_frames
 
 H = TypeVar("H")
 

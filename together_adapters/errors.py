@@ -26,7 +26,8 @@ Errors keep what the service said, without the secrets of the client and of the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from operator import methodcaller
+from typing import Any, Final, Protocol
 
 
 class HTTPResponse(Protocol):
@@ -271,6 +272,10 @@ BY_STATUS: dict[int, type[APIStatusError]] = {
     429: RateLimitError,
     503: ServiceUnavailableError,
 }
+
+hides_frames: Final = methodcaller("errisinstance", (TogetherError, AssertionError))
+"""As `__tracebackhide__` of a module: pytest shows the line of its user instead, unless it has `--full-trace`. A miss of a recording is an
+`AssertionError`."""
 
 # The names that users of the `together` 1.x SDK catch.
 TogetherException = TogetherError

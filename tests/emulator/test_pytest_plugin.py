@@ -181,7 +181,7 @@ def test_what_fails_with_the_marker(tmp_path: Path) -> None:
     assert "@pytest.mark.together takes replies, fault, models, limits, allow_unused, not 'reply'" in output
     assert "\n@pytest.mark.together cannot answer {'text': 'Paris.'}: a reply has no 'text'" in output
     assert "emulator.reply sets one" in output
-    assert not any(words in output for words in ("exchange.py", "sync_driver.py", "During handling"))
+    assert not any(words in output for words in ("exchange.py", "sync_driver.py", "resources/chat.py", "During handling"))
 
 
 def test_without_the_extra_it_fails_in_one_line(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from together_adapters.errors import ConfigurationError
+from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords, method
 from together_adapters.transport.bodies import Form
 from together_adapters.transport.call import (
@@ -39,6 +39,8 @@ from together_adapters.types.requests import RequestOptions
 if TYPE_CHECKING:
     from together_adapters.resources.realtime.connection import AsyncRealtimeConnection, RealtimeConnection
     from together_adapters.transport.streams import AsyncAudioStream, AudioStream
+
+__tracebackhide__ = hides_frames
 
 TRANSCRIPTION_DEFAULTS = {"model": "openai/whisper-large-v3"}
 _parse_chunk = ModelParser(SpeechChunk).parse

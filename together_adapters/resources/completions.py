@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
+from together_adapters.errors import hides_frames
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
 from together_adapters.transport.call import Call, RawResponse, StreamCall, request, split_options, stream_call
 from together_adapters.transport.model_parser import ModelParser, ResponseParser
@@ -13,6 +14,8 @@ from together_adapters.types.completions import Completion, CompletionChunk, Com
 
 if TYPE_CHECKING:
     from together_adapters.transport.streams import AsyncStream, Stream
+
+__tracebackhide__ = hides_frames
 
 PATH = "/v1/completions"
 _parse = ResponseParser(Completion)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from operator import methodcaller
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, NamedTuple, Protocol
@@ -13,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import anyio
 import anyio.to_thread
 
-from together_adapters.errors import ConfigurationError, TogetherError
+from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.testing.contents import content_bytes, timed_bytes
 from together_adapters.testing.exchange import Exchange
 from together_adapters.testing.matching import Index, RecordingMissError, describe_miss
@@ -24,7 +23,7 @@ from together_adapters.transport import network
 from together_adapters.transport.http_library import byte_stream
 from together_adapters.transport.observation import Outgoing
 
-__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
+__tracebackhide__ = hides_frames
 
 logger = logging.getLogger("together_adapters")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from operator import methodcaller
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +12,11 @@ import yaml
 
 from together_adapters._version import __version__
 from together_adapters.atomic_files import new_files
-from together_adapters.errors import ConfigurationError, TogetherError
+from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.testing.exact_json import STYLES, Number
 from together_adapters.testing.exchange import Exchange
 
-__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
+__tracebackhide__ = hides_frames
 
 _FORMAT: Final = 1
 _WIDTH: Final = 120

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from operator import methodcaller
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
 from together_adapters.atomic_files import refuse_existing
-from together_adapters.errors import ConfigurationError, TogetherError
+from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.testing.exchange import Exchange
 from together_adapters.testing.player import Player
 from together_adapters.testing.recorder import Recorder
@@ -20,7 +19,7 @@ from together_adapters.testing.recording_file import load, save
 from together_adapters.transport import observation
 from together_adapters.transport.config import KEY_VARIABLE
 
-__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
+__tracebackhide__ = hides_frames
 
 T = TypeVar("T", bound=Callable[..., Any])
 

@@ -7,13 +7,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import ExitStack, closing
 from functools import partial
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from together_adapters.errors import TogetherError
+from together_adapters.errors import TogetherError, hides_frames
 from together_adapters.transport import failures, observation
 from together_adapters.transport.binding import Async, AsyncRaw
 from together_adapters.transport.bodies import READ_SIZE, FileRange
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
+__tracebackhide__ = hides_frames
 
 _CLEANUP_SECONDS = 10.0
 

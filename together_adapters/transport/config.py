@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from numbers import Real
-from operator import methodcaller
 from threading import TIMEOUT_MAX, Lock
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from together_adapters._version import __version__
-from together_adapters.errors import ConfigurationError, TogetherError
+from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.transport.http_library import DEFAULT
 from together_adapters.transport.observation import Controller
 from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
@@ -30,7 +29,7 @@ from together_adapters.transport.retry import RetryPolicy
 from together_adapters.types.capabilities import advice, capabilities
 from together_adapters.types.requests import Timeout
 
-__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
+__tracebackhide__ = hides_frames
 
 DEFAULT_BASE_URL = "https://api.together.xyz/v1"
 DEFAULT_TIMEOUT = 600.0

@@ -11,10 +11,9 @@ import random
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from operator import methodcaller
 from typing import Any, TypeVar
 
-from together_adapters.errors import HTTPResponse, TogetherError
+from together_adapters.errors import HTTPResponse, hides_frames
 from together_adapters.transport import failures
 from together_adapters.transport.bodies import Body, FileRange, Form, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
@@ -25,7 +24,7 @@ from together_adapters.transport.retry import Failure
 
 T = TypeVar("T")
 
-__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
+__tracebackhide__ = hides_frames
 
 logger = logging.getLogger("together_adapters")
 

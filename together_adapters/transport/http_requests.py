@@ -10,7 +10,7 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
-from together_adapters.errors import ConfigurationError
+from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.transport.bodies import FileRange, Form
 from together_adapters.transport.call import Response
 from together_adapters.transport.exchange import Attempt
@@ -20,6 +20,8 @@ from together_adapters.transport.retry import Failure
 
 if TYPE_CHECKING:
     from together_adapters.transport.http_library import HTTPRequest, HTTPResponse
+
+__tracebackhide__ = hides_frames
 
 Limits = dict[str, float | None]
 

@@ -10,11 +10,10 @@ from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from operator import methodcaller
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from together_adapters.errors import TogetherError
+from together_adapters.errors import TogetherError, hides_frames
 from together_adapters.transport import failures, observation
 from together_adapters.transport.binding import Sync, SyncRaw
 from together_adapters.transport.call import (
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__tracebackhide__ = methodcaller("errisinstance", TogetherError)  # pytest shows the line of its user, or all with --full-trace
+__tracebackhide__ = hides_frames
 
 _MIN_ROUNDS = 2  # rounds of parallel steps from which it is worth measuring a step before starting threads
 _CPU_BOUND = 0.5  # share of its time that a step computes rather than waits, from which threads do not help
