@@ -167,6 +167,20 @@ def _vectors(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     return Operation(name, adapter, (base(bench, "vectors", texts, len(texts)),), Goal(1.05), "ms", peers=peer_work)
 
 
+def _numpy(name: str, bench: Bench) -> Operation:
+    texts = payloads.documents(256)
+    client = _client(bench, "vectors", asynchronous=False)
+    base = raw.embed(bench, "vectors", texts, len(texts))
+
+    def adapter() -> None:
+        client.embeddings.create(model=payloads.EMBEDDING_MODEL, input=texts, batch_size=len(texts)).to_numpy()
+
+    def lists() -> None:
+        base()
+
+    return Operation(name, adapter, (lists,), Goal(0.5), "ms")
+
+
 def _documents(name: str, bench: Bench) -> Operation:
     texts = payloads.documents(10_000)
     adapter = embed(_client(bench, "documents", asynchronous=False), texts)
@@ -250,6 +264,7 @@ OPERATIONS: Final[dict[str, Builder]] = {
     ),
     **_of_both("429 and retry", build=_retry),
     **_of_both("embed 256 x 1024 floats", build=_vectors),
+    "client embed 256 x 1024 floats to numpy, vs lists": _numpy,
     "client embed 10k documents, a document": _documents,
     "client rerank 100 documents": _rerank,
     "client 200 chats at once, a chat": partial(_burst, answer="small", goal=Goal(0.7)),

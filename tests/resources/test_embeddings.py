@@ -375,6 +375,30 @@ def test_to_numpy(flavour: Any, emulator: Emulator) -> None:
     numpy.testing.assert_array_equal(table[3], numpy.array(embed(flavour, texts(5)[3]).data[0].embedding, dtype=numpy.float32))
 
 
+TABLES: list[list[list[float]]] = [
+    [[0.1, -2.5, 3e-40]],
+    [[1, 2.5], [3, 4]],
+    [[math.nan, math.inf]],
+    [[3.4028235677973366e38], [3.40282357e38]],
+    [[], []],
+]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize("vectors", TABLES, ids=str)
+def test_to_numpy_converts_as_numpy_does(vectors: list[list[float]]) -> None:
+    answer = EmbeddingResponse(data=[{"index": index, "embedding": vector} for index, vector in enumerate(vectors)])  # type: ignore[list-item]
+    table, expected = answer.to_numpy(), numpy.array(vectors, dtype=numpy.float32)
+    assert (table.shape, table.dtype, table.flags["WRITEABLE"]) == (expected.shape, expected.dtype, True)
+    numpy.testing.assert_array_equal(table, expected)
+
+
+def test_vectors_of_different_lengths_are_no_table() -> None:
+    answer = EmbeddingResponse(data=[{"embedding": [1.0]}, {"embedding": [1.0, 2.0]}])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        answer.to_numpy()
+
+
 @pytest.mark.parametrize(
     "indices",
     [[0, 0, 1], [0, 1], [0, 1, 3], [1, 2, 3], [0, 1, 2, 2], [-1, 0, 1], [], [0, 1, 2, 3]],
