@@ -191,11 +191,11 @@ async def test_a_stream_that_is_left_early(way: str, connect: Any) -> None:
     control = Control(max_concurrency=1)
     llm = ChatTogether(**connect, control=control)
     if way == "sync":
-        stream = llm.stream("Hello")
+        stream = llm.stream("Count to 2000.")
         next(stream)
         stream.close()  # type: ignore[attr-defined]
     else:
-        astream = llm.astream("Hello")
+        astream = llm.astream("Count to 2000.")
         await anext(astream)
         await astream.aclose()  # type: ignore[attr-defined]
     (row,) = control.ledger.rows()
