@@ -9,10 +9,12 @@ import io
 import json
 import lzma
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,7 @@ from pyarrow import parquet
 from tests.cases import each
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import load, write_jsonl
+from together_adapters.finetune.readers import json_values
 from together_adapters.finetune.records import Example, Refusal
 
 ROWS = [{"prompt": f"Frage {n}\u2028\x85 «ß» 𝄞", "completion": 'a "b" [c] {d}\\\n, e'} for n in range(5)]
@@ -301,3 +304,41 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     path.write_bytes(zstandard.compress(b"{}"))
     with pytest.raises(ImportError, match=r'chats\.jsonl\.zst .*pip install "together-adapters\[finetune\]"'):
         load(path)
+
+
+ITEMS = [
+    b'{"id": 1, "a": [{"id": 2}, {"id": 3}]}', b'{"id": "x"}', b'{"id": "{\\"id\\"}, ["}', b'{"a": 1}', b"[1, 2]", b"3", b"null", b'"]"',
+    b'{"id": NaN}', b'{"id":\n1}', b'{"id": 1}}', b"oops", b"", b'{"id": "' + b"x" * 300 + b'"}', b'{"id": 1, "b": {"id": [[]]}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_arrays_are_split_like_single_values(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("msgspec")
+    chance = random.Random(seed)
+    usual, odd = ITEMS[:3], ITEMS if seed % 3 else ITEMS[:8]
+    items = [ITEMS[0]] + [chance.choice(odd if chance.random() < 0.05 else usual) for _ in range(chance.choice((0, 3, 60)))]
+    data = b" [" + chance.choice((b", ", b",", b" ,")).join(items) + chance.choice((b"]", b"] ", b"", b"] [1]", b",]"))
+    monkeypatch.setattr(json_values, "_HEAD", chance.choice((40, 200)))
+    monkeypatch.setattr(json_values, "BLOCK", chance.choice((10, 64, 200)))
+
+    def read() -> Any:
+        try:
+            return [*json_values.items_of(json_values.json_items(io.BufferedReader(io.BytesIO(data)), "a"))]
+        except DatasetError as error:
+            return str(error)
+
+    fast = read()
+    monkeypatch.setattr(json_values, "_array_splitter", lambda: None)
+    assert repr(fast) == repr(read())
+
+
+def test_an_array_is_read_with_little_memory(tmp_path: Path) -> None:
+    item = b'{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "a"}]}' % (b"q" * 900)
+    (path := tmp_path / "a.json").write_bytes(b"[" + b", ".join([item] * 20_000) + b"]")
+    tracemalloc.start()
+    try:
+        assert write_jsonl(load(path), tmp_path / "b.jsonl").report.valid == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 40e6
+    finally:
+        tracemalloc.stop()

@@ -27,6 +27,10 @@ _MAX_VALUE: Final = 80 << 20  # values that are no lines are copied once more
 _MAX_READ: Final = 16 << 20
 _MAX_DEPTH: Final = 1000
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}"]', re.DOTALL)
+_FIRST_KEY: Final = re.compile(rb'\s*\[\s*(\{\s*"[^"\\]{1,100}")')
+_MAX_TRIES: Final = 20
+_LONG_ITEM: Final = 1 << 20
+_SPACE: Final = b" \t\r\n"
 _MESSAGES: Final = re.compile(rb'\s*\[\s*\{[^{}\[\]]{0,200}"role"\s*:')
 
 
@@ -164,15 +168,73 @@ def _first_value(text: bytes) -> bool:
         return False
 
 
-def _values(head: bytes, file: BufferedReader, name: str) -> Iterator[Item]:
-    chunks = iter([head])
-    texts = split_values(lambda size: next(chunks, b"") or file.read(size), name, arrays=not _is_conversation(head))
-    return (_record(text, number, name) for number, text in enumerate(texts, 1))
+def _values(head: bytes, file: BufferedReader, name: str) -> Iterator[Item | Lines]:
+    """Reads values that stand in arrays or without line breaks; those of an array of usual records as lines."""
+    rest, number, arrays = head, 1, not _is_conversation(head)
+    split = _array_splitter()
+    if arrays and split is not None and (start := _FIRST_KEY.match(head)):
+        rest, mark = head[start.start(1) :], start[1]
+        while more := file.read(BLOCK):
+            cut, items = _split_at(mark, rest, split)
+            if items is None or (not items and len(rest) > _LONG_ITEM):
+                rest += more
+                break
+            if items:
+                yield Lines(number, name, b"\n".join(items))
+                number += len(items)
+            rest = rest[cut:] + more
+    is_inside = rest is not head
+    chunks = iter([rest])
+    texts = split_values(
+        lambda size: next(chunks, b"") or file.read(size), name, arrays=arrays, is_inside=is_inside, number=number
+    )
+    for index, text in enumerate(texts, number):
+        yield _record(text, index, name)
 
 
-def split_values(read: Callable[[int], bytes], name: str, *, arrays: bool = True) -> Iterator[bytes]:
-    """Yields the values of a text one by one, those of arrays too; what stands between them alone, which is no JSON."""
-    data, start, position, depth, base, number = b"", 0, 0, 0, 0, 1
+def _split_at(
+    mark: bytes, text: bytes, split: Callable[[bytes], list[bytes] | None]
+) -> tuple[int, list[bytes] | None]:  # fmt: skip
+    """Splits items of an array before one of the last marks, with which objects begin: those within items do not divide them."""
+    cut = len(text)
+    for _ in range(_MAX_TRIES):
+        cut = max(text.rfind(mark, 0, cut), 0)
+        items = split(text[:cut])
+        if items is not None:
+            return cut, items
+    return 0, None
+
+
+def _array_splitter() -> Callable[[bytes], list[bytes] | None] | None:
+    """Returns a function that splits items of an array, each followed by a comma; it returns None for what it cannot split."""
+    try:
+        import msgspec
+    except ImportError:
+        return None
+    decode = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+    def split(text: bytes) -> list[bytes] | None:
+        items = text.rstrip(_SPACE)
+        if not items:
+            return []
+        if b"\n" in items or items[-1:] != b",":
+            return None
+        try:
+            return [bytes(item) for item in decode(b"[" + items[:-1] + b"]")]
+        except (ValueError, RecursionError, msgspec.DecodeError):
+            return None
+
+    return split
+
+
+def split_values(
+    read: Callable[[int], bytes], name: str, *, arrays: bool = True, is_inside: bool = False, number: int = 1
+) -> Iterator[bytes]:  # fmt: skip
+    """Yields the values of a text one by one, those of arrays too; what stands between them alone, which is no JSON.
+
+    `is_inside` says that the text begins within an array, `number` which of its values is the first.
+    """
+    data, start, position, depth, base = b"", 0, 0, int(is_inside), int(is_inside)
     while more := read(min(max(BLOCK, len(data) - start), _MAX_READ)):
         data, position, start = data[start:] + more, position - start, 0
         for match in _TOKEN.finditer(data, position):
