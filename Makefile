@@ -47,7 +47,7 @@ help:
 	@echo "             QUESTION='...' asks another one; live when TOGETHER_API_KEY is set, else on the emulator"
 	@echo "make test    run the tests          make check   format, lint, types, import rules, models"
 	@echo "make bench   measure the speed      make fix     format, and apply automatic fixes"
-	@echo "make docs    build the site of these pages, in site/; open site/index.html"
+	@echo "make docs    build the site of these pages; python -m http.server -d site shows it"
 	@echo "make bench-compare REF=v0.1.0    every row of that commit and of this tree, in one run"
 	@echo "make test-fast    the tests that need no processes of their own: under a minute"
 	@echo "make test-slow    what \`make test\` leaves out, an upload of 6 GB among it; takes minutes"

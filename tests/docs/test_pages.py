@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,13 @@ def local_server() -> Iterator[str]:
         yield server.base_url
 
 
+@pytest.fixture
+def no_loop() -> None:
+    """Leaves the thread without an event loop: LlamaIndex would take it, or make one that nobody closes."""
+    asyncio.set_event_loop(None)
+
+
+@pytest.mark.usefixtures("no_loop")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect")  # workflows of LlamaIndex look at every attribute of an agent
 @pytest.mark.parametrize("page", RUNNING, ids=name_of)
 def test_examples_run(
