@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 from typing import Any
 
 import griffe
 
 from together_adapters.transport.binding import Resource, Sync, method
+
+PARSER_OPTIONS: Any = {"warn_unknown_params": False, "warn_missing_types": False}
 
 
 class BoundMethods(griffe.Extension):
@@ -17,6 +20,7 @@ class BoundMethods(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """Walks through the modules of the resources once they are loaded."""
         if pkg.name == "together_adapters":
+            del pkg["transport.binding"]["Resource"].members["__init__"]  # of no use to users
             for module in (pkg["resources"], pkg["client"]):
                 self._visit(module)
 
@@ -41,19 +45,26 @@ class BoundMethods(griffe.Extension):
                 shown.set_member(name, _function(shown, name, value))
 
 
+def _annotation(hint: Any) -> str | None:
+    """An annotation as its author wrote it: without the modules of its names."""
+    if hint is inspect.Parameter.empty:
+        return None
+    return re.sub(r"(?:\w+\.)+(\w+)", r"\1", hint if isinstance(hint, str) else inspect.formatannotation(hint))
+
+
 def _function(owner: griffe.Class, name: str, function: Any) -> griffe.Function:
     signature = inspect.signature(function)
     parameters = griffe.Parameters(
         *(
             griffe.Parameter(
                 parameter.name,
-                annotation=None if parameter.annotation is parameter.empty else str(parameter.annotation),
+                annotation=_annotation(parameter.annotation),
                 kind=griffe.ParameterKind(parameter.kind.description),
                 default=None if parameter.default is parameter.empty else repr(parameter.default),
             )
             for parameter in signature.parameters.values()
         )
     )
-    made = griffe.Function(name, parameters=parameters, returns=str(signature.return_annotation), parent=owner)
-    made.docstring = griffe.Docstring(inspect.getdoc(function) or "", parent=made)
+    made = griffe.Function(name, parameters=parameters, returns=_annotation(signature.return_annotation), parent=owner)
+    made.docstring = griffe.Docstring(inspect.getdoc(function) or "", parent=made, parser="google", parser_options=PARSER_OPTIONS)
     return made

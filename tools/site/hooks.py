@@ -25,8 +25,10 @@ ROOT_PAGES = {
     "SECURITY.md": "about/security.md",
     "cookbook/README.md": "cookbook/index.md",
 }
-ELSEWHERE = {"README.md": "index.md", "MIGRATION.md": "migration/index.md"}
+ELSEWHERE = {"README.md": "index.md", "README.zh.md": "index.md", "MIGRATION.md": "migration/index.md"}
 """Files of the repository that have no page of their own on the site, and the page that says the same."""
+WIDE = {"models.md", "which-data.md", "migration/together-3.md"}
+"""Pages whose tables need the place beside them."""
 
 
 def recipe(path: Path) -> str:
@@ -74,6 +76,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fills in tables, and points links to where the site has what they name."""
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["navigation", "toc"]
     for marker, table in TABLES.items():
         if marker in markdown:
             markdown = markdown.replace(marker, table())

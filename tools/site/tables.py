@@ -54,7 +54,7 @@ def _row(name: str, model: Capabilities) -> list[str]:
     if model.type == "embedding":
         cells += [_count(model.dimensions), f"`{model.query_prefix.strip()}`".replace("\n", " ") if model.query_prefix else "-"]
     prices = [_price(model.prices.input), _price(model.prices.output)]
-    return [*cells, " / ".join(prices), where(model), model.read_on or "?"]
+    return [*cells, "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}".join(prices), where(model), f"<nobr>{model.read_on}</nobr>"]
 
 
 def model_tables() -> str:
@@ -64,7 +64,9 @@ def model_tables() -> str:
     for kind, title in KINDS.items():
         rows = [
             _row(name, model)
-            for name, model in sorted(MODELS.items(), key=lambda item: (item[1].is_removed, item[0].lower()))
+            for name, model in sorted(
+                MODELS.items(), key=lambda item: (not item[1].is_served, item[1].is_removed, item[0].lower())
+            )
             if model.type == kind
         ]
         head = ["model", "context", *extra.get(kind, []), "$ in / out", "where", "read"]
