@@ -154,7 +154,8 @@ class ChunkWriter:
         self._content_blocks = options.content_blocks
 
     def feed(self, chunk: Mapping[str, Any]) -> list[ChatGenerationChunk]:
-        return [self._chunk(*part) for part in self._parser.feed(chunk)]
+        parts = self._parser.feed(chunk)
+        return [self._chunk(*parts[0])] if len(parts) == 1 else [self._chunk(*part) for part in parts]
 
     def end(self) -> Iterator[ChatGenerationChunk]:
         for part in self._parser.end():

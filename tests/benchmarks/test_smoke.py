@@ -13,7 +13,7 @@ from tests.server_process import ROOT
 
 def test_two_operations_make_a_table(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    only = ["--only", "client chat 100 KB answer", "--only", "client async stream paced"]
+    only = ["--only", "client chat 100 KB answer", "--only", "client async stream paced, a chunk"]
     command = [sys.executable, "-m", "tests.benchmarks", "--quick", *only, "--json", str(path)]
     environment = {**os.environ, "HTTP_PROXY": "http://127.0.0.1:9", "PYTHONUTF8": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -17,6 +17,7 @@ Event = tuple[bytes, bytes]
 
 MAX_EVENT = 64 << 20
 _BOM = b"\xef\xbb\xbf"
+_LF, _CR = b"\n\r"  # numbers: bytes look for another bytes object several times as long
 _KEEPALIVE = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat"})
 
 
@@ -40,11 +41,11 @@ class Decoder:
             return [(data[6:-2], b"")]
         if self._head is not None:
             data = self._without_bom(data)
-        if self._after_cr or b"\r" in data:
+        if self._after_cr or _CR in data:
             data = self._with_line_feeds(data)
         if not data:
             return []
-        if b"\n\n" not in self._last + data:
+        if (self._last + data).find(b"\n\n") < 0:
             self._parts.append(data)
             self._last = data[-1:]
             self._size += len(data)
@@ -58,7 +59,7 @@ class Decoder:
         events: list[Event] = []
         for block in text[:end].split(b"\n\n"):
             # Most events are one line; the others are parsed line by line.
-            if block.startswith(b"data: ") and b"\n" not in block:
+            if block.startswith(b"data: ") and _LF not in block:
                 events.append((block[6:], b""))
             else:
                 events += _parse(block)
@@ -95,7 +96,7 @@ def is_done(data: bytes) -> bool:
 
 def _is_one_line(data: bytes) -> bool:
     """Whether a read is exactly one event of one line, as nearly all reads of a slow stream are."""
-    return data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n" and b"\r" not in data
+    return data.startswith(b"data: ") and data.endswith(b"\n\n") and data.find(_LF) == len(data) - 2 and _CR not in data
 
 
 def _parse(block: bytes) -> list[Event]:
@@ -165,7 +166,7 @@ class EventParser(Generic[T]):
                 self.ended = True
                 if not finished and not isinstance(self.call, AudioStreamCall):
                     self._set_incomplete(Failure("the stream ended without an answer"))
-            elif name == b"error" or b'"error"' in data:
+            elif name == b"error" or data.find(b'"error"') >= 0:
                 body = failures.event_error(data, is_error_event=name == b"error")
                 if body is not None:
                     self._fail(failures.stream_error(body, self.response, self.call.call, self._secrets))
