@@ -22,6 +22,7 @@ from tests.server_process import server_process
 
 PACE: Final = 0.0004
 SLOW: Final = 0.05
+MANY: Final = "--many"
 READ: Final = 16 * 1024
 
 Reply = list[bytes]
@@ -167,8 +168,8 @@ async def _serve() -> None:
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    # select() takes microseconds, where epoll rounds a pause of 0.4 ms up to 1 ms.
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+    # select() takes microseconds, where epoll rounds a pause of 0.4 ms up to 1 ms. It has room for 1,024 connections.
+    return asyncio.SelectorEventLoop(selectors.DefaultSelector() if MANY in sys.argv else selectors.SelectSelector())
 
 
 class Server:
@@ -191,9 +192,9 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """Run a server for the length of a block."""
-    with server_process(f"{__package__}.server") as line:
+def running(*options: str) -> Iterator[Server]:
+    """Run a server for the length of a block; `MANY` is for more than 1,000 connections, and paced answers are slower then."""
+    with server_process(f"{__package__}.server", *options) as line:
         yield Server(int(line))
 
 
