@@ -5,11 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
 from together_adapters.errors import InvalidRequestError, ModelNotAvailableError
 from together_adapters.resources import rerank_prompts
-from together_adapters.resources.chat_rerank import WINDOW, ChatReranker, extend_message
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Operation, Parallel, Response, request
 from together_adapters.transport.model_parser import ResponseParser
@@ -17,6 +16,9 @@ from together_adapters.types.capabilities import capabilities, is_known, removal
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.rerank import RerankMethod, RerankResponse, RerankResult
 from together_adapters.types.response import Usage
+
+if TYPE_CHECKING:
+    from together_adapters.resources.chat_rerank import ChatReranker
 
 CONCURRENCY = 8
 _parse = ResponseParser(RerankResponse)
@@ -80,6 +82,8 @@ def create(
         tokens = partial(_estimated_tokens, query, documents)
         ranking: RerankResponse = yield Operation("rerank", params, steps, tokens)
     else:
+        from together_adapters.resources.chat_rerank import WINDOW, ChatReranker
+
         if not query.strip():
             raise ValueError("query must not be empty")
         texts = [rerank_prompts.passage_text(document, rank_fields) for document in documents]
@@ -149,6 +153,8 @@ def _by_endpoint(
         responses = (yield Parallel(calls, max_concurrency)) if len(calls) > 1 else [(yield calls[0])]
     except (InvalidRequestError, ModelNotAvailableError) as error:
         if is_auto and not is_known(params["model"]) and error.param in (None, "model"):
+            from together_adapters.resources.chat_rerank import extend_message
+
             extend_message(error, f'is {params["model"]} a chat model? Then pass method="listwise" or "pointwise"')
         raise
     return responses[0] if len(responses) == 1 else _merge(responses, starts, top_n)

@@ -14,7 +14,6 @@ from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, TypeVar, overload
 
-from together_adapters.suggestions import suggestion
 from together_adapters.transport.call import Call, Flow, RawResponse
 from together_adapters.types.requests import RequestOptions, attribute_docs, split_annotation
 
@@ -110,6 +109,8 @@ class Resource(Generic[D, R]):
             return type(self)(self._driver.raw)
 
         def __getattr__(self, name: str) -> Any:
+            from together_adapters.suggestions import suggestion
+
             names = [each for each in dir(type(self)) if not each.startswith("_")]
             hint = "" if name.startswith("_") else ELSEWHERE.get(name) or suggestion(name, names, {})
             # With a name, the interpreter would add a suggestion of its own to the traceback.

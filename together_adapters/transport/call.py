@@ -21,7 +21,6 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from together_adapters.suggestions import suggestion
 from together_adapters.transport.bodies import Body
 from together_adapters.transport.config import check_timeout, valid_headers
 from together_adapters.transport.model_parser import ModelParser
@@ -317,6 +316,8 @@ def stream_call(call: Call[Any], parser: ModelParser[M]) -> StreamCall[M]:
 
 
 def _unknown(names: Iterable[str], valid: Iterable[str]) -> TypeError:
+    from together_adapters.suggestions import suggestion
+
     said = ", ".join(f"{name!r}{suggestion(name, valid)}" for name in sorted(names))
     return TypeError(f"unknown parameter {said}; fields that this library does not know go into extra_body={{...}}")
 
