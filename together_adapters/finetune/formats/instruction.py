@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from together_adapters.finetune.accounting import has_value, leaving
@@ -43,13 +43,17 @@ def _instruction(prompt: str, completion: str, record: Row) -> Converted:
     return leaving(converted, record, _CONVERSATION_COLUMNS) if len(record) > 2 else converted
 
 
-def prompt_completion(record: Any, options: Options) -> Iterator[Converted]:
+def prompt_completion(record: Any, options: Options) -> Iterable[Converted]:
     """Converts a record with `prompt` and `completion`; chats become a conversation in which only the completion is trained on."""
     record = require_record(record)
     prompt, completion = record.get("prompt"), record.get("completion")
     if type(prompt) is str and type(completion) is str and options.form != "conversation":
-        yield _instruction(prompt, completion, record)
-        return
+        return (_instruction(prompt, completion, record),)
+    return (_conversation(record, options),)
+
+
+def _conversation(record: Row, options: Options) -> Converted:
+    prompt, completion = record.get("prompt"), record.get("completion")
     chats = isinstance(prompt, list) or isinstance(completion, list | dict)
     question, answer = (_chat(record, column, role) for column, role in (("prompt", "user"), ("completion", "assistant")))
     if any(not isinstance(message, dict) or message.get("role") == "user" for message in answer):
@@ -63,7 +67,7 @@ def prompt_completion(record: Any, options: Options) -> Iterator[Converted]:
         for index, message in enumerate(builder.messages):
             message["weight"] = int(index >= length and message["role"] == "assistant")
         builder.change("prompt_weighted")
-    yield builder.converted(declared_tools(record))
+    return builder.converted(declared_tools(record))
 
 
 def _chat(record: Row, column: str, role: str) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import UNSET, MsgspecError, Raw, Struct, UnsetType, defstruct
@@ -80,7 +79,9 @@ class ToolReader:
     def read(self, declaration: Raw) -> Tools | None:
         """Returns the tools of a declaration; None if it is invalid."""
         if self._declarations.is_useful:
-            return self._declarations.get(bytes(declaration), self._read_each)
+            key, cache = bytes(declaration), self._declarations
+            cache.reads += 1
+            return cache.values[key] if key in cache.values else cache.add(key, self._read_each(key))
         return self._read_each(declaration)
 
     def _read_each(self, declaration: bytes | Raw) -> Tools | None:
@@ -88,8 +89,9 @@ class ToolReader:
             texts = _decode_each(declaration)
         except MsgspecError:
             return None
-        get = self._tools.get
-        tools = [get(bytes(text), _parse_tool) for text in texts]
+        cache, values = self._tools, self._tools.values
+        cache.reads += len(texts)
+        tools = [values[key] if (key := bytes(text)) in values else cache.add(key, _parse_tool(key)) for text in texts]
         names = frozenset([tool[0] for tool in tools if tool])
         if len(names) < len(tools):
             return None
@@ -98,27 +100,24 @@ class ToolReader:
 
 
 class _Cache(Generic[T]):
-    """The latest values of texts; `is_useful` until most texts are new."""
+    """The values of the latest texts; `is_useful` until most of all that are read are new."""
 
     def __init__(self, size: int) -> None:
         self.is_useful = True
+        self.values: dict[bytes, T] = {}
+        self.reads = 0
         self._size = size
-        self._values: dict[bytes, T] = {}
-        self._reads = self._misses = 0
+        self._misses = 0
 
-    def get(self, text: bytes, parse: Callable[[bytes], T]) -> T:
-        """Returns the value of a text, parsed if it is not known."""
-        self._reads += 1
-        if text in self._values:
-            return self._values[text]
-        value = parse(text)
+    def add(self, text: bytes, value: T) -> T:
+        """Adds the value of a new text, and returns it."""
         self._misses += 1
-        if self._misses > self._size and self._misses * 2 > self._reads:
+        if self._misses > self._size and self._misses * 2 > self.reads:
             self.is_useful = False
         if len(text) <= _MAX_BYTES:
-            if len(self._values) == self._size:
-                self._values.clear()
-            self._values[text] = value
+            if len(self.values) == self._size:
+                self.values.clear()
+            self.values[text] = value
         return value
 
 

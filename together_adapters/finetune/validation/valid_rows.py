@@ -97,7 +97,10 @@ def measure_preferences(rows: Sequence[Preference]) -> ValidRows | None:
     trained_chars = 0
     for row in rows:
         messages = row.input.messages
-        size, _, last = _measure_text(messages)
+        if len(messages) == 1:
+            size, last = len(messages[0].content), type(messages[0])
+        else:
+            size, _, last = _measure_text(messages)
         if last is not TextUser:
             return None
         better, worse = row.preferred_output[0].content, row.non_preferred_output[0].content
