@@ -30,12 +30,12 @@ class BoundMethods(griffe.Extension):
                 continue
             if isinstance(member, griffe.Module):
                 self._visit(member)
-            elif isinstance(member, griffe.Class):
+            elif isinstance(member, griffe.Class) and any(
+                "Resource" in str(base) for base in member.bases
+            ):  # others may need an extra
                 self._replace(member, getattr(import_module(module.path), member.name))
 
     def _replace(self, shown: griffe.Class, kind: Any) -> None:
-        if not (isinstance(kind, type) and issubclass(kind, Resource)):
-            return
         for name, value in vars(kind).items():
             if name.startswith("_"):
                 continue
