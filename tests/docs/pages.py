@@ -43,7 +43,7 @@ class Example:
         """Runs the block; `await` may stand outside of functions. For each server of this machine that it names, one stands in."""
         names["__name__"] = "__main__"
         source = _LOCAL.sub(local_server, self.source)
-        code = compile(source, self.place, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code = compile(source, self.place, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         assert isinstance(code, CodeType)
         if code.co_flags & inspect.CO_COROUTINE:
             asyncio.run(eval(code, names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ def test_examples_run(
         if example.output is not None:
             assert out.rstrip() == example.output.rstrip(), example.place
     assert emulator.errors == []
+
+
+def test_blocks_that_do_not_run_are_few_and_parse() -> None:
+    blocks = [(page, block) for page in PAGES for block in re.findall(r"^```py\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)]
+    assert len(blocks) < 8
+    for page, block in blocks:
+        compile(block, name_of(page), "exec")
 
 
 def test_most_pages_have_examples() -> None:

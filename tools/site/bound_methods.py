@@ -9,7 +9,7 @@ from typing import Any
 
 import griffe
 
-from together_adapters.transport.binding import Resource, Sync, method
+from together_adapters.transport.binding import Sync, method
 
 PARSER_OPTIONS: Any = {"warn_unknown_params": False, "warn_missing_types": False}
 
