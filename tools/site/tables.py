@@ -38,11 +38,11 @@ def _price(value: float | None) -> str:
 def where(model: Capabilities) -> str:
     """Where a model runs, by the table."""
     if model.is_removed:
-        return f"dedicated only: gone from serverless since {model.removed_on}"
+        return f"gone from serverless since {model.removed_on}"
     if model.served_on is None:
-        return "not listed by the vendor"
+        return "not listed as serverless"
     until = f", until {model.removed_on}" if model.removed_on else ""
-    return f"serverless, listed {model.served_on}{until}"
+    return f"serverless, listed {model.served_on}{until}{'; needs data sharing' if model.needs_data_sharing else ''}"
 
 
 def _row(name: str, model: Capabilities) -> list[str]:

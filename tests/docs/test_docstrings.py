@@ -1,0 +1,72 @@
+"""The examples of docstrings, which the reference shows, run on the emulator."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.conftest import KEY
+from tests.docs.pages import ROOT
+from together_adapters import Together, telemetry
+from together_adapters.emulator import Emulator
+
+ROOTS = (ROOT, ROOT / "integrations")
+
+
+def docstring_examples() -> Iterator[tuple[str, str, str]]:
+    """Module, name and code of each example."""
+    for root, pattern in zip(ROOTS, ("together_adapters/**/*.py", "*_adapters/**/*.py"), strict=True):
+        for path in sorted(root.glob(pattern)):
+            module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    for code in re.findall(r"^ *```python\n(.*?)^ *```", ast.get_docstring(node) or "", re.MULTILINE | re.DOTALL):
+                        yield module, node.name, inspect.cleandoc("\n" + code)
+
+
+EXAMPLES = list(docstring_examples())
+
+
+def stand_ins() -> dict[str, Any]:
+    """What examples take for granted: an agent, an index, documents."""
+
+    def ask(question: str) -> None:
+        messages = [{"role": "user", "content": question}]
+        Together().chat.completions.create(model="openai/gpt-oss-120b", messages=messages)
+
+    engine = SimpleNamespace(as_query_engine=lambda **_: None)
+    return {"my_agent": SimpleNamespace(run=ask), "index": engine, "documents": []}
+
+
+@pytest.fixture
+def uninstrumented() -> Iterator[None]:
+    yield
+    telemetry.uninstrument()
+
+
+@pytest.mark.usefixtures("uninstrumented")
+@pytest.mark.filterwarnings("ignore::together_adapters.ModelRemovedWarning")
+def test_examples_of_docstrings_run(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", KEY)
+    monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
+    monkeypatch.chdir(tmp_path)
+    asyncio.set_event_loop(None)  # LlamaIndex would make one that nobody closes
+    for module, name, code in EXAMPLES:
+        if "langchain_core.decisions" in code and find_spec("langchain_core.decisions") is None:  # before langchain-core 1.8
+            continue
+        exec(compile(code, f"{module}.{name}", "exec", dont_inherit=True), {**vars(import_module(module)), **stand_ins()})
+    assert emulator.errors == []
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) > 10
