@@ -15,7 +15,7 @@ from together_adapters.transport.network import ReadTimeout
 
 T = TypeVar("T")
 
-_MAX_MILLISECONDS = 2**31 - 1
+_SLICE = 1.0  # seconds: a signal that comes just before a wait does not end it
 
 
 class ThreadLoop(asyncio.AbstractEventLoop):
@@ -54,10 +54,11 @@ class ThreadLoop(asyncio.AbstractEventLoop):
             asyncio._set_running_loop(outer)
 
     def _wait(self, seconds: float | None) -> None:
+        wait = _SLICE if seconds is None else min(seconds, _SLICE)
         if self._poll:
-            ready = [number for number, _ in self._poll.poll(None if seconds is None else min(seconds * 1000, _MAX_MILLISECONDS))]
+            ready = [number for number, _ in self._poll.poll(wait * 1000)]
         else:
-            ready = select.select(self._readers, [], [], seconds)[0]
+            ready = select.select(self._readers, [], [], wait)[0]
         if not ready and seconds == 0:
             raise ReadTimeout("no time is left")
         for number in ready:
@@ -86,6 +87,10 @@ class ThreadLoop(asyncio.AbstractEventLoop):
         self._readers[_number(fd)] = (callback, args)
         if self._poll:
             self._poll.register(fd, select.POLLIN)
+
+    def call_later(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Wreq comes here only after `add_reader` failed, which Ctrl-C alone makes it do, and forgets why."""
+        raise KeyboardInterrupt
 
     def remove_reader(self, fd: Any) -> bool:
         if self._poll:
