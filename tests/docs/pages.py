@@ -22,6 +22,7 @@ SITE = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [*SITE, *(ROOT / name for name in ("README.md", "README.zh.md", "MIGRATION.md", "cookbook/README.md"))]
 _EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n*```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 _COMMANDS = re.compile(r"^```(?:sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_INLINE_COMMAND = re.compile(r"`(together-adapters [^`\n]+)`")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])+\]\(([^)\s]+)\)")
 _LOCAL = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+/v1")
@@ -62,7 +63,8 @@ def examples(page: Path) -> list[Example]:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """The commands of ours that a page shows, as words."""
-    for block in _COMMANDS.findall(page.read_text("utf-8")):
+    text = page.read_text("utf-8")
+    for block in (*_COMMANDS.findall(text), *_INLINE_COMMAND.findall(text)):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0] == "together-adapters":
