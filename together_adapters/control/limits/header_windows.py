@@ -74,9 +74,14 @@ class Window:
         total = entry.total
         # The service counts from when the request came, later than it was sent: what is sent too early is refused.
         end = entry.time + min(now - entry.time, _TRANSIT) + hint.reset
-        if now >= self.end:
+        is_over, is_other = now >= self.end, hint.limit != self._limit
+        if is_over:
             self._windows -= 1
-            self._reset = self._newest = 0.0
+            self._newest = 0.0
+        elif is_other and total < self._newest:
+            return  # an answer that came late, of the limit before
+        if is_over or is_other:  # another limit begins a window of its own
+            self._reset = 0.0
             self.end = end
         self._reset = max(self._reset, hint.reset)
         self.end = min(self.end, end)
