@@ -34,6 +34,7 @@ def no_loop() -> None:
 
 
 @pytest.mark.usefixtures("no_loop")
+@pytest.mark.filterwarnings("ignore:The anyio.abc.BlockingPortal alias")  # old versions of starlette's test client use it
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect")  # workflows of LlamaIndex look at every attribute of an agent
 @pytest.mark.parametrize("page", RUNNING, ids=name_of)
 def test_examples_run(

@@ -42,11 +42,10 @@ def packages() -> list[ModuleType]:
 
 def test_every_exported_name_is_in_the_reference() -> None:
     """Under one of its names: `Control` has two, and errors have those of the `together` 1.x SDK."""
-    documented = {
-        id(value)
-        for value in map(pkgutil.resolve_name, (re.sub(r"\.(\w+)$", r":\1", name) for name in NAMES if "types" not in name))
-    }
     exported = {f"{package.__name__}.{name}": getattr(package, name) for package in packages() for name in package.__all__}
+    newer = {"langchain_together_adapters.TogetherDecisions"}
+    names = NAMES if newer & exported.keys() else NAMES - newer  # from langchain-core 1.8
+    documented = {id(pkgutil.resolve_name(re.sub(r"\.(\w+)$", r":\1", name))) for name in names if ".types." not in name}
     assert len(exported) > 100
     assert {name for name, value in exported.items() if id(value) not in documented} == set()
 
