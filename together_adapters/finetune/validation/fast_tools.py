@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 
-from msgspec import UNSET, MsgspecError, Raw, Struct, UnsetType, defstruct
+from msgspec import UNSET, Meta, MsgspecError, Raw, Struct, UnsetType, defstruct
 from msgspec.json import Decoder, Encoder
 from pydantic_core import from_json, to_json
 
@@ -17,12 +17,13 @@ _MAX_BYTES: Final = 65_536
 _LEVELS: Final = 4
 _new: Final = tuple.__new__  # twice as fast as the class
 T = TypeVar("T")
+_Nothing = Annotated[int, Meta(gt=0, lt=0)]  # no value is of this type
 _Scalar = str | int | bool | None  # parsers write floats in different ways
 
 
 def _usual_schema(levels: int) -> type[Struct]:
     """Returns a type of the usual JSON schemas that are nested in so many levels; a type that names itself would have no bound."""
-    inner: Any = _usual_schema(levels - 1) if levels > 1 else Literal[False]
+    inner: Any = _usual_schema(levels - 1) if levels > 1 else _Nothing
     types: dict[str, Any] = {
         "type": str | list[str], "description": str, "properties": dict[str, inner], "required": list[str], "items": inner,
         "enum": list[_Scalar], "default": _Scalar, "title": str, "format": str, "minimum": int, "maximum": int,
