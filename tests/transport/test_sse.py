@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from together_adapters.transport.sse import Decoder, is_done
+from together_adapters.transport.call import Response, StreamCall, request
+from together_adapters.transport.sse import Decoder, EventParser, is_done
 
 CASES: dict[str, tuple[bytes, list[tuple[bytes, bytes]]]] = {
     "plain": (b"data: one\n\ndata: two\n\n", [(b"one", b""), (b"two", b"")]),
@@ -92,3 +93,14 @@ def test_a_large_event_in_small_reads_takes_linear_time() -> None:
     for _ in range(20_000):
         assert decoder.feed(b"x" * 100) == []
     assert [len(data) for data, _ in decoder.feed(b"\n\n")] == [2_000_000]
+
+
+def test_events_of_one_read_are_parsed_when_they_are_taken() -> None:
+    taken: list[bytes] = []
+    call: StreamCall[None] = StreamCall(
+        request("POST", "/", lambda response: None, {}), taken.append, lambda chunk, finished: None
+    )
+    events = iter(EventParser(call, Response(200, {})).feed(b"data: one\n\ndata: two\n\ndata: three\n\n"))
+    for expected in ([b"one"], [b"one", b"two"], [b"one", b"two", b"three"]):
+        next(events)
+        assert taken == expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from together_adapters.errors import IncompleteStreamError, TogetherError
@@ -132,14 +132,20 @@ class EventParser(Generic[T]):
         self._finished: dict[Any, bool] = {}
         self._cut = b""  # an event that ends within a character
 
-    def feed(self, data: bytes) -> list[T]:
-        """Returns the events that `data` completes, up to the end marker or an error."""
+    def feed(self, data: bytes) -> Iterable[T]:
+        """Returns the events that `data` completes, up to the end marker or an error. Each is parsed when it is taken, and so observed."""
         try:
             events = self._decoder.feed(data)
         except ValueError as problem:
             self._fail(failures.invalid_response(problem, self.response, self.call.call, self._secrets))
             return []
-        return self._parse(events, truncated=False)
+        return self._parse(events, truncated=False) if len(events) < 2 else self._parse_each(events)
+
+    def _parse_each(self, events: list[Event]) -> Iterator[T]:
+        for event in events:
+            yield from self._parse([event], truncated=False)
+            if self.ended:
+                return
 
     def end(self, failure: Failure | None = None) -> list[T]:
         """Returns the events that the end of the body, or a failure of the connection, completes; sets `error` if incomplete."""

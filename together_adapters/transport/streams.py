@@ -92,7 +92,7 @@ class Stream(_OpenStream[T]):
         self._end_observations()
         self._reads.close()
 
-    def _read(self) -> list[T]:
+    def _read(self) -> Iterable[T]:
         try:
             if self._chunk_limit is not None:
                 check_deadline(self._chunk_limit.deadline)
@@ -152,7 +152,7 @@ class AsyncStream(_OpenStream[T]):
 
     close = aclose
 
-    async def _read(self) -> list[T]:
+    async def _read(self) -> Iterable[T]:
         try:
             data = await (anext(self._reads) if self._chunk_limit is None else self._read_within(self._chunk_limit))
         except StopAsyncIteration:
