@@ -100,11 +100,11 @@ def together_emulator(
         faults = arguments["fault"] or ()
         emulator.inject(*(faults if isinstance(faults, list | tuple) else [faults]))
         replies = arguments["replies"]
-        try:
-            for reply in replies if isinstance(replies, list | tuple) else [replies]:
+        for reply in replies if isinstance(replies, list | tuple) else [replies]:
+            try:
                 emulator.reply(**reply) if isinstance(reply, Mapping) else emulator.reply(reply)
-        except (TypeError, ValueError) as error:
-            raise pytest.fail.Exception(f"@pytest.mark.together cannot answer {reply!r}: {error}", pytrace=False) from None
+            except (TypeError, ValueError) as error:
+                raise pytest.fail.Exception(f"@pytest.mark.together cannot answer {reply!r}: {error}", pytrace=False) from None
         monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
         monkeypatch.setenv("TOGETHER_API_KEY", emulator.api_key)
         request.node.stash[_RUNNING] = emulator, allows_unused

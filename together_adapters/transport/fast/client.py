@@ -169,11 +169,13 @@ class _Client:
 class FastClient(_Client):
     """The client of threads."""
 
-    def _options(self, method: str, url: URL, headers: Mapping[str, str], *body: Any) -> dict[str, Any]:
+    def _options(
+        self, method: str, url: URL, headers: Mapping[str, str], content: Any, form: Mapping[str, Any]
+    ) -> dict[str, Any]:
         # The drivers accept anything else for what they keep open. Read by read, a wait that Ctrl-C ends costs what httpx costs.
         if headers.get("accept") in ("text/event-stream", "*/*"):
             raise Unsupported("a stream or a download of a synchronous client")
-        return super()._options(method, url, headers, *body)
+        return super()._options(method, url, headers, content, form)
 
     def send(self, request: Any, **options: Any) -> Any:
         if type(request) is not Request:
