@@ -56,7 +56,7 @@ def test_options_in_the_request(run: Run, emulator: Emulator) -> None:
 
 
 def test_raw_chunks_are_lines_of_json(run: Run) -> None:
-    chunks = [json.loads(line) for line in run(*CHAT, "--message", "user", "Hello", "--raw").out.splitlines()]
+    chunks = [json.loads(line) for line in run(*CHAT, "--message", "user", "Say hello.", "--raw").out.splitlines()]
     assert "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks if chunk["choices"]).startswith("Hello")
     response = json.loads(run(*CHAT, "--message", "user", "Hello", "--raw", "--no-stream").out)
     assert response["object"] == "chat.completion"

@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ class _Sender:
         self.charge = state.charge(_id(state.count))
         self.is_started = False
         self.is_complete = False
+        self.end_flight: Callable[[], None] = lambda: None
         self._send = send
         self._scope = scope
         self._rate = state.rate
@@ -54,6 +56,7 @@ class _Sender:
         elif not message.get("more_body", False) or message.get("body", b"")[-8:] == b"[DONE]\n\n":
             self.is_complete = True
             self.charge.end()  # before the client knows that it can send another request, or look at the bill
+            self.end_flight()
         await self._send(message)
 
     def call_starts(self) -> None:
@@ -117,7 +120,7 @@ class EmulatorMiddleware:
             return
         request = _recorded_request(scope, body)
         sender.call_starts()
-        with self.state.log.watch(request):
+        with self.state.log.watch(request) as sender.end_flight:
             try:
                 await self._respond_while_connected(request, scope, receive, sender)
             finally:

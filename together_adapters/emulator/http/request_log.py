@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -114,17 +114,24 @@ class RequestLog:
             self.most_in_flight = self.in_flight
 
     @contextmanager
-    def watch(self, request: RecordedRequest) -> Iterator[None]:
-        """Records a request, and counts it as in flight during the block."""
+    def watch(self, request: RecordedRequest) -> Iterator[Callable[[], None]]:
+        """Records a request, and counts it as in flight during the block, or until what it yields is called."""
         with self._lock:
             self._add(request)
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            yield
-        finally:
+        is_over = False
+
+        def end() -> None:
+            nonlocal is_over
             with self._lock:
-                self.in_flight -= 1
+                self.in_flight -= not is_over
+                is_over = True
+
+        try:
+            yield end
+        finally:
+            end()
 
     def _add(self, request: RecordedRequest) -> None:
         """Adds a request; the oldest bodies, then the oldest requests make room."""
