@@ -55,7 +55,7 @@ async def _measure_calls(url: str, options: dict[str, Any], at_once: int) -> dic
                 answer = await client.chat.completions.create(**body)
                 assert answer.choices[0].message.content
 
-        rounds = max(3, 2_000 // at_once)
+        rounds = max(3, min(100, 2_000 // at_once))
         await _all(repeat, at_once, 1)
         began, cpu = perf_counter(), process_time()
         await _all(repeat, at_once, rounds)
