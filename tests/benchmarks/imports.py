@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -100,6 +101,12 @@ def import_problem(statement: str) -> str | None:
 def cpu(statement: str) -> float:
     """Return the seconds of CPU that an interpreter takes for a statement."""
     process = subprocess.Popen(_command(statement), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    usage = wait_for(process)
+    return usage.ru_utime + usage.ru_stime
+
+
+def wait_for(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+    """Wait for the end of a process; return what it has used."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime
+    return usage

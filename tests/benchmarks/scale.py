@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from time import perf_counter, process_time
 from typing import Any, Final
 
 from tests.benchmarks import finetune_sets, payloads, report
+from tests.benchmarks.imports import wait_for
 from tests.benchmarks.operations import quieten
 from tests.benchmarks.server import MANY, running
 
@@ -37,6 +37,8 @@ _WORK: Final = {
     "check_jsonl, 2 workers": "from together_adapters.finetune import check_jsonl; assert check_jsonl(source, workers=2).valid",
     "write_jsonl": "from together_adapters.finetune import load, write_jsonl; assert write_jsonl(load(source), target).report.valid",
 }
+
+_PEAK: Final = "import re, pathlib; print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])"  # `ru_maxrss` begins with that of the parent
 
 
 async def _measure_calls(url: str, options: dict[str, Any], at_once: int) -> dict[str, float]:
@@ -95,17 +97,19 @@ def data(megabytes: Sequence[int]) -> Iterator[dict[str, Any]]:
             _write_chats(source, size * 1_000_000)
             for name, work in _WORK.items():
                 target = Path(folder) / "written.jsonl"
-                code = f"source, target = {str(source)!r}, {str(target)!r}; {work}"
+                code = f"source, target = {str(source)!r}, {str(target)!r}\n{work}\n{_PEAK}"
                 began = perf_counter()
-                process = subprocess.Popen([sys.executable, "-c", code])
-                _, status, usage = _wait(process)
+                process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+                usage = wait_for(process)
+                with process:
+                    peak = process.stdout.read() if process.stdout else b""
                 seconds = perf_counter() - began
                 target.unlink(missing_ok=True)
-                if status:
-                    yield {"work": name, "mb": size, "note": f"exit code {status}"}
+                if process.returncode:
+                    yield {"work": name, "mb": size, "note": f"exit code {process.returncode}"}
                     continue
                 cpu = usage.ru_utime + usage.ru_stime
-                yield {"work": name, "mb": size, "cpu": cpu, "seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}
+                yield {"work": name, "mb": size, "cpu": cpu, "seconds": seconds, "peak_mb": int(peak or 0) / 1024}
 
 
 def _write_chats(path: Path, size: int) -> None:
@@ -118,12 +122,6 @@ def _write_chats(path: Path, size: int) -> None:
             if file.tell() + len(row) > size:
                 return
             file.write(row)
-
-
-def _wait(process: subprocess.Popen[bytes]) -> tuple[int, int, resource.struct_rusage]:
-    found = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(found[1])
-    return found
 
 
 def main() -> None:
