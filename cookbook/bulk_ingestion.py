@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any
 
 import session
-from corpus import Passage, passages
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_together_adapters import TogetherEmbeddings
 from llama_index.core import StorageContext, VectorStoreIndex
@@ -41,6 +40,7 @@ from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index_together_adapters import TogetherEmbedding
 
 from together_adapters.bulk import embed
+from together_adapters.demo.corpus import Passage, passages
 
 QUESTION = "What does break do to the else clause of a loop?"
 PART = 0.6  # of the corpus that the first run embeds

@@ -32,7 +32,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import session
-from corpus import passages
 from llama_index.core.base.response.schema import RESPONSE_TYPE
 from llama_index.core.evaluation import BatchEvalRunner, EvaluationResult, FaithfulnessEvaluator, RelevancyEvaluator
 from llama_index.core.query_engine import RetrieverQueryEngine
@@ -41,6 +40,7 @@ from llama_index_together_adapters import TogetherLLM
 from rag_llama_index import KeywordRetriever
 
 from together_adapters.bulk import BatchAPI, BulkProgress
+from together_adapters.demo.corpus import passages
 
 MODEL = "openai/gpt-oss-120b"
 QUESTIONS = 500

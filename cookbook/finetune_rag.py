@@ -11,7 +11,7 @@ You learn how to build training rows from questions with passages and answers, h
 retriever would (RAFT), and how to split by topic before that, so that no validation passage is in the training data, not even as a
 distractor.
 
-It builds the dataset from Python's language reference (see `corpus.py`), then prints the report of the rows, the leakage between
+It builds the dataset from Python's language reference (see `together_adapters.demo.corpus`), then prints the report of the rows, the leakage between
 the two files, the job, and the answers to a question with other distractors than in training.
 
 With `TOGETHER_API_KEY` set, it starts a training job, which costs money: with this little data a dollar or less. The price is
@@ -28,9 +28,9 @@ import re
 from pathlib import Path
 
 import tuning
-from corpus import passages
 
 from together_adapters import Together
+from together_adapters.demo.corpus import passages
 from together_adapters.finetune import RagPrompt, TrainingData, leakage, load
 
 MODEL = "Qwen/Qwen3.5-9B"

@@ -28,13 +28,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import session
-from corpus import passages
 from llama_index.core import Document
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index_together_adapters import TogetherEmbedding
 from rag_llama_index import KeywordRetriever
+
+from together_adapters.demo.corpus import passages
 
 QUESTION = "What is a coroutine?"
 SPLITTER = SentenceSplitter(chunk_size=400, chunk_overlap=0)

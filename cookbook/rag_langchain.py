@@ -28,8 +28,6 @@ from operator import itemgetter
 from typing import Any, Self
 
 import session
-from corpus import passages
-from keyword_index import KeywordIndex
 from langchain_classic.retrievers import EnsembleRetriever
 from langchain_core.callbacks import CallbackManagerForRetrieverRun, UsageMetadataCallbackHandler
 from langchain_core.documents import Document
@@ -41,6 +39,8 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_together_adapters import ChatTogether, TogetherEmbeddings, TogetherRerank
 
 from together_adapters import APIError
+from together_adapters.demo.corpus import passages
+from together_adapters.demo.keyword_index import KeywordIndex
 
 CHAT_MODEL = "openai/gpt-oss-120b"
 RERANK_MODEL = "Qwen/Qwen3.5-9B"  # any chat model ranks; this one is small

@@ -28,8 +28,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import session
-from corpus import passages
-from keyword_index import KeywordIndex
 from llama_index.core import ChatPromptTemplate, QueryBundle, VectorStoreIndex
 from llama_index.core.base.response.schema import StreamingResponse
 from llama_index.core.instrumentation import get_dispatcher
@@ -45,6 +43,8 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextN
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
 
 from together_adapters import APIError
+from together_adapters.demo.corpus import passages
+from together_adapters.demo.keyword_index import KeywordIndex
 
 CHAT_MODEL = "openai/gpt-oss-120b"
 RERANK_MODEL = "Qwen/Qwen3.5-9B"  # any chat model ranks; this one is small

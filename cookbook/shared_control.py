@@ -30,8 +30,6 @@ from pathlib import Path
 from typing import Any
 
 import session
-from corpus import Passage, passages
-from keyword_index import KeywordIndex
 from langchain.agents import create_agent
 from langchain_together_adapters import ChatTogether
 from llama_index.core.extractors import KeywordExtractor
@@ -43,6 +41,8 @@ from rich.console import Console
 from rich.table import Table
 
 from together_adapters import AsyncTogether, Control
+from together_adapters.demo.corpus import Passage, passages
+from together_adapters.demo.keyword_index import KeywordIndex
 from together_adapters.emulator import Limits
 
 MODEL = "openai/gpt-oss-120b"

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 from tests.resources.rerank_oracle import Oracle
 from together_adapters import Together
+from together_adapters.demo.corpus import passages
 from together_adapters.emulator import Emulator, serve
 from together_adapters.emulator.engine.passage_ranking import relevance
 from together_adapters.emulator.engine.text_features import bm25, stems
@@ -69,9 +69,6 @@ HEADING: Final = """\
 
 def questions(limit: int | None = None) -> list[Question]:
     """Returns the questions whose right passages are in the reference of this Python."""
-    sys.path.insert(0, str(FOLDER.parents[1] / "cookbook"))
-    from corpus import passages  # type: ignore[import-not-found]
-
     texts = [f"{passage.title}\n{passage.text}" for passage in passages()]
     flat = {text: " ".join(text.split()) for text in texts}
     documents = [stems(text) for text in texts]

@@ -1,4 +1,4 @@
-"""A keyword index (BM25) of texts, for recipes that search without an embedding model.
+"""A keyword index (BM25) of texts, for the demo and for recipes: a search without an embedding model.
 
 It needs no request and no key: `bm25s` counts words with numpy. Nothing here is specific to LangChain or LlamaIndex.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import bm25s
+import bm25s  # type: ignore[import-untyped]
 
 
 class KeywordIndex:
@@ -16,12 +16,12 @@ class KeywordIndex:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._size = len(texts)
-        self._index = bm25s.BM25()
+        self._index: Any = bm25s.BM25()
         self._index.index(_split(texts), show_progress=False)
 
     def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """Returns the positions and the scores of at most `k` texts with a word of the query, the best first."""
-        results = self._index.retrieve(_split([query]), k=min(k, self._size), show_progress=False)
+        results: Any = self._index.retrieve(_split([query]), k=min(k, self._size), show_progress=False)
         scores = zip(results.documents[0], results.scores[0], strict=True)
         return [(int(position), float(score)) for position, score in scores if score > 0]
 

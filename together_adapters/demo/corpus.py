@@ -1,16 +1,17 @@
-"""The corpus of the recipes: Python's language reference, split into passages of about 150 words, each with a title.
+"""The corpus of the demo and of the recipes: Python's language reference, split into passages of about 150 words, each with a title.
 
 The reference is part of every Python installation: `pydoc_data.topics` has the texts that `help("with")` prints. They are
 reStructuredText rendered as plain text, 70 columns wide. This module reverses the rendering: headings become titles, wrapped
 lines become paragraphs, and examples stay as they are. Grammar, footnotes and references to other pages are removed. A section
 that several topics contain is kept in the smallest of them.
 
-    python cookbook/corpus.py        # prints all passages
+    python -m together_adapters.demo.corpus        # prints all passages
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -207,4 +208,4 @@ def _size(blocks: list[_Block]) -> int:
 
 if __name__ == "__main__":
     for passage in passages():
-        print(f"{passage.title}\n\n{passage.text}\n\n{'-' * 80}\n")
+        sys.stdout.write(f"{passage.title}\n\n{passage.text}\n\n{'-' * 80}\n\n")

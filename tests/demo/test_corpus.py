@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-COOKBOOK = Path(__file__).parents[2] / "cookbook"
+from together_adapters.demo import corpus
 
 
-@pytest.fixture
-def corpus(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(COOKBOOK)
-    return importlib.import_module("corpus")
-
-
-def test_passages(corpus: Any) -> None:
+def test_passages() -> None:
     passages = corpus.passages()
     assert passages == corpus.passages()
     assert len(passages) > 200
@@ -27,7 +16,7 @@ def test_passages(corpus: Any) -> None:
     assert max(len(passage.text) for passage in passages) < 1.9 * corpus.LENGTH
 
 
-def test_markup_is_undone(corpus: Any) -> None:
+def test_markup_is_undone() -> None:
     for passage in corpus.passages():
         prose = re.sub(r"^    .*$", "", passage.text, flags=re.MULTILINE)
         assert not re.search(r"::=|^\*+$|^=+$|^\.\. |[ .]\[\d+\](?!\w)", prose, re.MULTILINE), passage
@@ -35,13 +24,13 @@ def test_markup_is_undone(corpus: Any) -> None:
         assert "Footnotes" not in passage.title + prose, passage
 
 
-def test_a_topic_reads_well(corpus: Any) -> None:
+def test_a_topic_reads_well() -> None:
     passages = {passage.title: passage.text for passage in corpus.passages()}
     assert passages["The pass statement"].startswith("`pass` is a null operation — when it is executed, nothing happens.")
     assert "    def f(arg): pass" in passages["The pass statement"]
 
 
-def test_layout(corpus: Any) -> None:
+def test_layout() -> None:
     lines = """\
 The *odd* "is" statement [1]
 is wrapped.
