@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import HANG
+from together_adapters.errors import ConfigurationError
 from together_adapters.finetune.recording import RecordingFile, read_recording
 from together_adapters.finetune.records import Example, Refusal
 
@@ -57,7 +58,7 @@ def test_what_is_there_keeps_its_permissions(tmp_path: Path) -> None:
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     mode = pipe.stat().st_mode
     for target in (path, pipe, Path("/dev/null")):
-        RecordingFile(target).write({"messages": CHAT}, "t1")
+        RecordingFile(target, "a").write({"messages": CHAT}, "t1")
     assert os.read(reader, 4096) == path.read_bytes() != b""
     os.close(reader)
     assert stat.S_IMODE(path.stat().st_mode) == 0o664
@@ -67,10 +68,31 @@ def test_what_is_there_keeps_its_permissions(tmp_path: Path) -> None:
         RecordingFile(pipe).write({"messages": CHAT}, "t1")  # nobody reads it
 
 
+def test_a_new_recording_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    file = RecordingFile(path)
+    for trace in "ab":
+        file.write({"messages": CHAT}, trace)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r'a\.jsonl exists \(2 rows\): name another file, or pass mode="a" to add to it'):
+        RecordingFile(path)
+    assert path.read_bytes() == before
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
+        RecordingFile(tmp_path)
+    with pytest.raises(ConfigurationError, match="not 'w'"):
+        RecordingFile(path, "w")  # type: ignore[arg-type]
+
+
+def test_streams_are_written_to_in_every_mode(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", Path("/dev/null")):
+        assert RecordingFile(target).existing_rows == RecordingFile(target, "a").existing_rows == 0
+
+
 def test_an_incomplete_line_affects_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"messages":[{"ro')
-    RecordingFile(path).write({"messages": CHAT}, "t1")
+    RecordingFile(path, "a").write({"messages": CHAT}, "t1")
     refusal, example = read_recording(path).records()
     assert isinstance(refusal, Refusal)
     assert refusal.code == "json_syntax"
@@ -96,7 +118,7 @@ def test_killed_programs_lose_only_the_line_they_were_writing(tmp_path: Path) ->
     program = """
         import itertools, sys
         from together_adapters.finetune.recording import RecordingFile
-        file = RecordingFile(sys.argv[1])
+        file = RecordingFile(sys.argv[1], "a")
         for number in itertools.count():
             says = [{"role": "user", "content": "x" * 100_000}, {"role": "assistant", "content": str(number)}]
             file.write({"messages": says}, sys.argv[2])
@@ -108,7 +130,7 @@ def test_killed_programs_lose_only_the_line_they_were_writing(tmp_path: Path) ->
             time.sleep(0.01)
         os.kill(one.pid, signal.SIGKILL)
         one.wait()
-    RecordingFile(path).write({"messages": CHAT}, "c")
+    RecordingFile(path, "a").write({"messages": CHAT}, "c")
     records = list(read_recording(path, collapse_prefixes=False).records())
     refusals = [one for one in records if isinstance(one, Refusal)]
     assert len(refusals) <= 2

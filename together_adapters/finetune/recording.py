@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,17 +11,23 @@ from itertools import count
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from together_adapters.atomic_files import is_stream
+from together_adapters.errors import ConfigurationError
 from together_adapters.finetune.dataset import TrainingData, drop_prefixes
 from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
 
 TRACE: Final = "trace_id"
 _THREAD_KEYS: Final = ("thread_id", "conversation_id", "session_id")
-_MODE: Final = 0o600
+_PERMISSIONS: Final = 0o600
 MAX_OPEN_CALLS: Final = 10_000
+_log = logging.getLogger(__name__)
+
+Mode = Literal["x", "a"]
+"""How a file is opened: `x` for a new one, `a` to add to one that may exist."""
 
 
 class RecordingFile:
@@ -30,13 +37,20 @@ class RecordingFile:
     is killed loses at most the line it was writing; the next line starts on a new line.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], mode: Mode = "x") -> None:
+        if mode not in ("x", "a"):
+            raise ConfigurationError(f'mode must be "x", for a new file, or "a", to add to one, not {mode!r}')
         self.path = Path(path)
+        self.existing_rows = 0
         self.counts: Counter[str] = Counter()
         self.refusals: deque[Unconvertible] = deque(maxlen=100)
         self._lock = Lock()
-        if not self.path.is_fifo():  # which may have no reader yet
+        if self.path.is_fifo():  # which may have no reader yet
+            return
+        if is_stream(self.path):
             os.close(self._open())
+        else:
+            self._create(mode)
 
     def write(self, row: Row, trace: str | None) -> None:
         """Writes a row; raises OSError if it could not be written, ValueError if it is not JSON."""
@@ -66,13 +80,25 @@ class RecordingFile:
             self.count("lost")
             raise
 
-    def _open(self) -> int:
+    def _create(self, mode: Mode) -> None:
+        try:
+            os.close(self._open(os.O_EXCL))
+        except FileExistsError:
+            rows = _row_count(self.path)
+            state = f"{self.path} exists ({rows:,} row{'s' * (rows != 1)})"
+            if mode == "x":
+                raise FileExistsError(f'{state}: name another file, or pass mode="a" to add to it') from None
+            os.close(self._open())  # an error now if it cannot be written
+            self.existing_rows = rows
+            _log.info("%s: calls are added to it", state)
+
+    def _open(self, flags: int = 0) -> int:
         if self.path.is_fifo():
             descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)  # an error if there is no reader, instead of waiting
             os.set_blocking(descriptor, True)
             return descriptor
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        return os.open(self.path, flags, _MODE)  # the mode of a new file
+        flags |= os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        return os.open(self.path, flags, _PERMISSIONS)  # of a new file
 
 
 class OpenCall(NamedTuple):
@@ -86,8 +112,8 @@ class OpenCall(NamedTuple):
 class CallRecording:
     """The calls of a recorder: open calls by the framework's key, and the file of completed calls."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.file = RecordingFile(path)
+    def __init__(self, path: str | os.PathLike[str], mode: Mode) -> None:
+        self.file = RecordingFile(path, mode)
         self.calls: dict[Any, OpenCall] = {}
         self._numbers = count(1)
 
@@ -122,12 +148,17 @@ class RecorderBase:
         return self._recording.file.counts + Counter(open=len(self._recording.calls))
 
     @property
+    def existing_rows(self) -> int:
+        """The number of rows that the file had when the recorder opened it, with `mode="a"`."""
+        return self._recording.file.existing_rows
+
+    @property
     def refusals(self) -> list[Unconvertible]:
         """Why the last hundred calls were refused."""
         return list(self._recording.file.refusals)
 
     def data(self, *, collapse_prefixes: bool = True) -> TrainingData:
-        """Returns the calls recorded so far.
+        """Returns the calls of the file so far, with those that were there before.
 
         Args:
             collapse_prefixes: Whether to drop calls whose conversation a later call of the same run continues.
@@ -166,6 +197,11 @@ def _read_lines(path: Path, name: str) -> Iterator[Record]:
                 yield Refusal("line_not_object", "a line must be a JSON object", number, name)
                 continue
             yield Example(row, number, name, row.pop(TRACE, None))
+
+
+def _row_count(path: Path) -> int:
+    with path.open("rb") as lines:
+        return sum(1 for line in lines if line.strip())
 
 
 def _write(descriptor: int, line: bytes) -> None:

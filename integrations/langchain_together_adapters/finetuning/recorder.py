@@ -17,7 +17,7 @@ from langchain_together_adapters.finetuning.messages import convert_messages
 from langchain_together_adapters.tools import wire_tools
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import UNFINISHED_REASONS
-from together_adapters.finetune.recording import CallRecording, OpenCall, RecorderBase, thread_of
+from together_adapters.finetune.recording import CallRecording, Mode, OpenCall, RecorderBase, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
 
 _CANCELLED: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
@@ -28,7 +28,7 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
 
     Each call is written to the file as soon as it is answered, with its tools, reasoning and tool calls, but without parameters
     and keys. Calls that fail, are cancelled or cut off, or cannot become a row are counted and not written. A recorder is safe to
-    use from several threads and tasks, and processes may share a file.
+    use from several threads and tasks, and processes may share a file, each with `mode="a"`.
 
         recorder = FinetuneRecorder("calls.jsonl")
         agent.invoke(question, config={"callbacks": [recorder]})
@@ -44,23 +44,27 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
         self,
         path: str | os.PathLike[str],
         *,
+        mode: Mode = "x",
         reasoning: Any = "keep",
         tool_errors: Any = "keep",
         invalid_tool_calls: Any = "refuse",
     ) -> None:
-        """Opens the file, or creates it.
+        """Creates the file, or opens it with `mode="a"`.
 
         Args:
-            path: The file that rows are added to; created with mode 0600.
+            path: The file of the rows, for its owner only.
+            mode: `x` for a new file; `a` to add to one that may exist. `existing_rows` says how many rows it had, and the log does.
             reasoning: `keep`, or `drop` to remove reasoning.
             tool_errors: `keep`, or `drop_row` to drop conversations in which a tool failed.
             invalid_tool_calls: `refuse` conversations with calls that could not be parsed, `keep` such calls or `drop` them.
 
         Raises:
+            FileExistsError: The file exists, and the mode is `x`.
             OSError: The file cannot be written.
+            ConfigurationError: There is no such mode.
         """
         super().__init__()
-        self._recording = CallRecording(path)
+        self._recording = CallRecording(path, mode)
         self._options = Options(
             reasoning=reasoning, signed_reasoning="refuse", tool_errors=tool_errors, invalid_tool_calls=invalid_tool_calls
         )

@@ -22,7 +22,7 @@ from llama_index_together_adapters.finetuning.messages import convert_messages
 from llama_index_together_adapters.finetuning.source import wire_tools
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import UNFINISHED_REASONS
-from together_adapters.finetune.recording import CallRecording, OpenCall, RecorderBase, thread_of
+from together_adapters.finetune.recording import CallRecording, Mode, OpenCall, RecorderBase, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
 
 
@@ -31,7 +31,7 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
 
     Each call is written to the file as soon as it is answered, with its tools, reasoning and tool calls, but without parameters
     and keys. Calls that fail, are cancelled or cut off, or cannot become a row are counted and not written. A recorder is safe to
-    use from several threads and tasks, and processes may share a file.
+    use from several threads and tasks, and processes may share a file, each with `mode="a"`.
 
         with FinetuneRecorder("calls.jsonl") as recorder:
             agent_answers()
@@ -45,18 +45,21 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
     _options: Options = PrivateAttr()
     _spans: _Spans = PrivateAttr()
 
-    def __init__(self, path: str | os.PathLike[str], *, reasoning: Literal["keep", "drop"] = "keep") -> None:
-        """Opens the file, or creates it.
+    def __init__(self, path: str | os.PathLike[str], *, mode: Mode = "x", reasoning: Literal["keep", "drop"] = "keep") -> None:
+        """Creates the file, or opens it with `mode="a"`.
 
         Args:
-            path: The file that rows are added to; created with mode 0600.
+            path: The file of the rows, for its owner only.
+            mode: `x` for a new file; `a` to add to one that may exist. `existing_rows` says how many rows it had, and the log does.
             reasoning: `keep`, or `drop` to remove reasoning.
 
         Raises:
+            FileExistsError: The file exists, and the mode is `x`.
             OSError: The file cannot be written.
+            ConfigurationError: There is no such mode.
         """
         super().__init__()
-        self._recording = CallRecording(path)
+        self._recording = CallRecording(path, mode)
         self._options = Options(reasoning=reasoning)
         self._spans = _Spans()
 

@@ -180,7 +180,17 @@ def test_any_model_is_recorded(recorder: FinetuneRecorder, config: Any) -> None:
     assert not [issue for issue in check_row(row) if issue.severity == "error"]
 
 
-def test_a_file_is_continued(llm: ChatTogether, tmp_path: Path) -> None:
-    for _ in range(2):
-        llm.invoke("Hi", {"callbacks": [FinetuneRecorder(tmp_path / "calls.jsonl")]})
-    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 2
+def test_a_file_is_continued_where_that_is_wanted(
+    llm: ChatTogether, flavour: Flavour, recorder: FinetuneRecorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    llm.invoke("Hi", {"callbacks": [recorder]})
+    with pytest.raises(FileExistsError, match=r'calls\.jsonl exists \(1 row\): name another file, or pass mode="a"'):
+        FinetuneRecorder(path)
+    with caplog.at_level("INFO", "together_adapters"):
+        second = FinetuneRecorder(path, mode="a")
+    assert caplog.messages == [f"{path} exists (1 row): calls are added to it"]
+    config: Any = {"callbacks": [second]}
+    flavour.run(llm.ainvoke("Bye", config) if flavour.is_async else llm.invoke("Bye", config))
+    assert (recorder.existing_rows, second.existing_rows, second.counts) == (0, 1, {"written": 1})
+    assert [row["messages"][0]["content"] for row in second.data()] == ["Hi", "Bye"]

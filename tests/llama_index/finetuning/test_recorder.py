@@ -139,3 +139,18 @@ def test_a_detached_recorder_is_deaf(llm: TogetherLLM, tmp_path: Path) -> None:
     recorder.detach()
     llm.chat(HI)
     assert recorder.counts == {"written": 1}
+
+
+def test_a_file_is_continued_where_that_is_wanted(
+    llm: TogetherLLM, flavour: Flavour, recorder: FinetuneRecorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    llm.chat(HI)
+    recorder.detach()
+    with pytest.raises(FileExistsError, match=r'calls\.jsonl exists \(1 row\): name another file, or pass mode="a"'):
+        FinetuneRecorder(path)
+    with caplog.at_level("INFO", "together_adapters"), FinetuneRecorder(path, mode="a") as second:
+        flavour.run(llm.achat([ChatMessage("Bye")]) if flavour.is_async else llm.chat([ChatMessage("Bye")]))
+    assert f"{path} exists (1 row): calls are added to it" in caplog.messages
+    assert (recorder.existing_rows, second.existing_rows, second.counts) == (0, 1, {"written": 1})
+    assert [row["messages"][0]["content"] for row in second.data()] == ["Hi", "Bye"]
