@@ -23,18 +23,22 @@ from together_adapters.emulator import Emulator
 ROOTS = (ROOT, ROOT / "integrations")
 
 
-def docstring_examples() -> Iterator[tuple[str, str, str]]:
-    """Module, name and code of each example."""
+FENCE = re.compile(r"^ *```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+BARE_IMPORT = re.compile(r"^ *(?:from [\w.]+ )?import \w|^ *>>> ", re.MULTILINE)
+
+
+def docstrings() -> Iterator[tuple[str, str, str]]:
+    """Module, name and text of each docstring."""
     for root, pattern in zip(ROOTS, ("together_adapters/**/*.py", "*_adapters/**/*.py"), strict=True):
         for path in sorted(root.glob(pattern)):
             module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    for code in re.findall(r"^ *```python\n(.*?)^ *```", ast.get_docstring(node) or "", re.MULTILINE | re.DOTALL):
-                        yield module, node.name, inspect.cleandoc("\n" + code)
+                if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    yield module, getattr(node, "name", ""), ast.get_docstring(node) or ""
 
 
-EXAMPLES = list(docstring_examples())
+DOCSTRINGS = list(docstrings())
+EXAMPLES = [(module, name, inspect.cleandoc("\n" + code)) for module, name, text in DOCSTRINGS for code in FENCE.findall(text)]
 
 
 def stand_ins() -> dict[str, Any]:
@@ -56,17 +60,19 @@ def uninstrumented() -> Iterator[None]:
 
 @pytest.mark.usefixtures("uninstrumented")
 @pytest.mark.filterwarnings("ignore::together_adapters.ModelRemovedWarning")
-def test_examples_of_docstrings_run(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_examples_of_docstrings_run_and_run_again(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
     monkeypatch.chdir(tmp_path)
+    Path("train.jsonl").write_text('{"prompt": "2 + 2 =", "completion": " 4"}\n')
     asyncio.set_event_loop(None)  # LlamaIndex would make one that nobody closes
-    for module, name, code in EXAMPLES:
+    for module, name, code in EXAMPLES * 2:
         if "langchain_core.decisions" in code and find_spec("langchain_core.decisions") is None:  # before langchain-core 1.8
             continue
         exec(compile(code, f"{module}.{name}", "exec", dont_inherit=True), {**vars(import_module(module)), **stand_ins()})
     assert emulator.errors == []
 
 
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) > 10
+def test_there_are_examples_and_no_code_that_is_not_one() -> None:
+    assert len(EXAMPLES) > 15
+    assert [(module, name) for module, name, text in DOCSTRINGS if BARE_IMPORT.search(FENCE.sub("", text))] == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,35 +34,62 @@ def no_loop() -> None:
     asyncio.set_event_loop(None)
 
 
-@pytest.mark.usefixtures("no_loop")
-@pytest.mark.filterwarnings("ignore:The anyio.abc.BlockingPortal alias")  # old versions of starlette's test client use it
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect")  # workflows of LlamaIndex look at every attribute of an agent
-@pytest.mark.parametrize("page", RUNNING, ids=name_of)
-def test_examples_run(
-    page: Path,
-    emulator: Emulator,
-    local_server: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
+@dataclass
+class Reader:
+    """Somebody who runs the blocks of pages, in a folder of their own."""
+
+    local_server: str
+    capsys: pytest.CaptureFixture[str]
+
+    def run(self, page: Path) -> None:
+        """Runs a page's blocks in their order, and compares what they print with what the page says."""
+        names: dict[str, Any] = {}
+        for example in examples(page):
+            for module, reason in NEWER.items():
+                if module in example.source:
+                    pytest.importorskip(module, reason=reason)
+            example.run(self.local_server, {} if page.parent == ROOT else names)  # outside of the site, each block stands alone
+            out, err = self.capsys.readouterr()
+            assert err == "", example.place
+            assert bool(out.strip()) == ("print(" in example.source), example.place
+            if example.output is not None:
+                assert out.rstrip() == example.output.rstrip(), example.place
+
+
+@pytest.fixture
+def reader(
+    emulator: Emulator, local_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Reader]:
     monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
-    names: dict[str, Any] = {}
-    for number, example in enumerate(examples(page)):
-        folder = tmp_path / str(number if page.parent == ROOT else 0)  # outside of the site, each block stands alone
-        folder.mkdir(exist_ok=True)
-        monkeypatch.chdir(folder)
-        for module, reason in NEWER.items():
-            if module in example.source:
-                pytest.importorskip(module, reason=reason)
-        example.run(local_server, {} if page.parent == ROOT else names)
-        out, err = capsys.readouterr()
-        assert err == "", example.place
-        assert bool(out.strip()) == ("print(" in example.source), example.place
-        if example.output is not None:
-            assert out.rstrip() == example.output.rstrip(), example.place
+    monkeypatch.chdir(tmp_path)
+    yield Reader(local_server, capsys)
     assert emulator.errors == []
+
+
+def runs_pages(test: Callable[..., None]) -> Callable[..., None]:
+    """Lets a test run blocks of the frameworks."""
+    for mark in (
+        pytest.mark.usefixtures("no_loop"),
+        pytest.mark.filterwarnings("ignore:The anyio.abc.BlockingPortal alias"),  # old versions of starlette's test client use it
+        pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect"),  # workflows of LlamaIndex look at all of an agent
+    ):
+        test = mark(test)
+    return test
+
+
+@runs_pages
+@pytest.mark.parametrize("page", RUNNING, ids=name_of)
+def test_examples_run_and_run_again(page: Path, reader: Reader) -> None:
+    reader.run(page)
+    reader.run(page)
+
+
+@runs_pages
+@pytest.mark.slow
+def test_all_pages_run_in_one_folder(reader: Reader) -> None:
+    for page in RUNNING:
+        reader.run(page)
 
 
 def test_blocks_that_do_not_run_are_few_and_parse() -> None:

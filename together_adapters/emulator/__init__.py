@@ -3,10 +3,13 @@
 It is not a language model: fixed rules make its responses from the words of the request. Its HTTP behaviour is that of the service:
 schemas, headers, streams, errors and network failures.
 
-    from together_adapters.emulator import serve
+```python
+from together_adapters import Together
+from together_adapters.emulator import serve
 
-    with serve() as emulator:
-        client = Together(base_url=emulator.base_url, api_key="any")
+with serve() as emulator:
+    client = Together(base_url=emulator.base_url, api_key="any")
+```
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Fine-tuning: loads, validates and writes training data, and starts jobs.
 
+```python
 from together_adapters.finetune import check_jsonl
 
 report = check_jsonl("train.jsonl")
 print(report.summary())
+```
 """
 
 from __future__ import annotations

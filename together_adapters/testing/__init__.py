@@ -1,11 +1,13 @@
 """Recorded tests: exchanges with the service are kept in a YAML file once, and answer from it ever after, without network and key.
 
-    from together_adapters.testing import record, replay
+```python
+from together_adapters.testing import record, replay
 
-    with record("recordings/agent.yaml"):  # once, with a key
-        my_agent.run("What is the weather in Rome?")
-    with replay("recordings/agent.yaml"):  # ever after
-        my_agent.run("What is the weather in Rome?")
+with record("recordings/agent.yaml", overwrite=True):  # once, with a key
+    my_agent.run("What is the weather in Rome?")
+with replay("recordings/agent.yaml"):  # ever after
+    my_agent.run("What is the weather in Rome?")
+```
 
 With pytest: `@pytest.mark.together_record` and `pytest --together-record`.
 """

@@ -169,7 +169,7 @@ def record(path: str | os.PathLike[str], *, overwrite: bool = False, redact: Ite
         ```python
         from together_adapters.testing import record
 
-        with record("recordings/agent.yaml"):
+        with record("recordings/agent.yaml", overwrite=True):
             my_agent.run("What is the weather in Rome?")
         ```
     """

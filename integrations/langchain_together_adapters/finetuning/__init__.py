@@ -1,9 +1,13 @@
 """Training data from LangChain: messages, chat sessions, examples, runs, agents' results, and live calls.
 
+```python
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_together_adapters.finetuning import from_langchain
 from together_adapters.finetune import write_jsonl
 
-write_jsonl(from_langchain(conversations, tools=[search]), "train.jsonl")
+conversations = [[HumanMessage("Which gate?"), AIMessage("Gate 4.")]]
+write_jsonl(from_langchain(conversations), "train.jsonl", overwrite=True)
+```
 """
 
 from __future__ import annotations

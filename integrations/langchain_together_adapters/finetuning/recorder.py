@@ -30,12 +30,20 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
     and keys. Calls that fail, are cancelled or cut off, or cannot become a row are counted and not written. A recorder is safe to
     use from several threads and tasks, and processes may share a file, each with `mode="a"`.
 
-        recorder = FinetuneRecorder("calls.jsonl")
-        agent.invoke(question, config={"callbacks": [recorder]})
-        write_jsonl(recorder.data(), "train.jsonl")
-
     Calls of one run belong to one trace, as do calls with the same `thread_id` in their metadata. A recorder that is passed to
     the model alone does not see the run.
+
+    Example:
+        ```python
+        from langchain_together_adapters import ChatTogether
+        from langchain_together_adapters.finetuning import FinetuneRecorder
+        from together_adapters.finetune import write_jsonl
+
+        recorder = FinetuneRecorder("calls.jsonl", mode="a")
+        llm = ChatTogether(model="openai/gpt-oss-120b")
+        llm.invoke("Name one prime number.", config={"callbacks": [recorder]})
+        write_jsonl(recorder.data(), "train.jsonl", overwrite=True)
+        ```
     """
 
     run_inline = True

@@ -1,9 +1,13 @@
 """Training data from LlamaIndex: messages, chat stores and memories, agents' runs, evaluations, and live calls.
 
+```python
+from llama_index.core.llms import ChatMessage
 from llama_index_together_adapters.finetuning import from_llama_index
 from together_adapters.finetune import write_jsonl
 
-write_jsonl(from_llama_index(memory, tools=[search]), "train.jsonl")
+conversations = [[ChatMessage("Which gate?"), ChatMessage("Gate 4.", role="assistant")]]
+write_jsonl(from_llama_index(conversations), "train.jsonl", overwrite=True)
+```
 """
 
 from __future__ import annotations

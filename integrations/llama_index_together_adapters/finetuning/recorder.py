@@ -33,12 +33,19 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
     and keys. Calls that fail, are cancelled or cut off, or cannot become a row are counted and not written. A recorder is safe to
     use from several threads and tasks, and processes may share a file, each with `mode="a"`.
 
-        with FinetuneRecorder("calls.jsonl") as recorder:
-            agent_answers()
-        write_jsonl(recorder.data(), "train.jsonl")
-
     Calls of one run belong to one trace, as do calls with the same `thread_id`, `conversation_id` or `session_id` in
     `instrument_tags`. A recorder that is added with `dispatcher.add_event_handler` instead of `attach` does not see the runs.
+
+    Example:
+        ```python
+        from llama_index_together_adapters import TogetherLLM
+        from llama_index_together_adapters.finetuning import FinetuneRecorder
+        from together_adapters.finetune import write_jsonl
+
+        with FinetuneRecorder("calls.jsonl", mode="a") as recorder:
+            TogetherLLM("openai/gpt-oss-120b").complete("Name one prime number.")
+        write_jsonl(recorder.data(), "train.jsonl", overwrite=True)
+        ```
     """
 
     _recording: CallRecording = PrivateAttr()
