@@ -26,6 +26,14 @@ RECIPES = {
         "ingestion_llama_index",
         "evaluation_llama_index",
     ),
+    "client": (
+        "audio_client",
+        "batch_client",
+        "evaluation_client",
+        "extraction_client",
+        "images_client",
+        "vision_client",
+    ),
     "control": ("shared_control", "bulk_ingestion"),
     "tuning": ("finetune_dpo",),
 }
