@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,9 @@ import pytest
 
 from tests.conftest import KEY
 from tests.docs.pages import ROOT
-from together_adapters import Together, telemetry
+from together_adapters import AsyncTogether, Together, telemetry
 from together_adapters.emulator import Emulator
+from together_adapters.emulator.media import audio
 
 ROOTS = (ROOT, ROOT / "integrations")
 
@@ -65,6 +67,7 @@ def test_examples_of_docstrings_run_and_run_again(emulator: Emulator, monkeypatc
     monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
     monkeypatch.chdir(tmp_path)
     Path("train.jsonl").write_text('{"prompt": "2 + 2 =", "completion": " 4"}\n')
+    Path("interview.wav").write_bytes(audio.wav("So you play the violin?", 8_000))
     asyncio.set_event_loop(None)  # LlamaIndex would make one that nobody closes
     for module, name, code in EXAMPLES * 2:
         if "langchain_core.decisions" in code and find_spec("langchain_core.decisions") is None:  # before langchain-core 1.8
@@ -76,3 +79,24 @@ def test_examples_of_docstrings_run_and_run_again(emulator: Emulator, monkeypatc
 def test_there_are_examples_and_no_code_that_is_not_one() -> None:
     assert len(EXAMPLES) > 15
     assert [(module, name) for module, name, text in DOCSTRINGS if BARE_IMPORT.search(FENCE.sub("", text))] == []
+
+
+USUAL = [
+    "chat.completions.create", "completions.create", "embeddings.create", "rerank.create", "images.generate", "audio.speech.create",
+    "audio.transcriptions.create", "files.upload", "fine_tuning.create", "batches.create", "models.list",
+]  # fmt: skip
+SECTION = re.compile(r"^(Args|Returns|Raises|Warns|Example):$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", [Together, AsyncTogether])
+@pytest.mark.parametrize("name", USUAL)
+def test_help_of_usual_methods_ends_with_an_example(name: str, kind: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    method = attrgetter(name)(kind(api_key="k"))
+    text = inspect.getdoc(method) or ""
+    sections = SECTION.findall(text)
+    assert sections == [section for section in ("Args", "Returns", "Raises", "Warns", "Example") if section in sections]
+    assert {"Raises", "Example"} <= set(sections)
+    assert "APIConnectionError: " in text.partition("\nRaises:\n")[2].partition("\n\n")[0]
+    assert f"client.{name}(" in text.partition("\nExample:\n")[2]
+    help(method)
+    assert f"client.{name}(" in capsys.readouterr().out

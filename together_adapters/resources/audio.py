@@ -101,6 +101,18 @@ def transcribe(**params: Unpack[TranscriptionParams]) -> Flow[Transcription]:
 
     Raises:
         OSError: The file cannot be read.
+
+    Example:
+        ```python
+        from together_adapters import Together
+
+        client = Together()
+        transcription = client.audio.transcriptions.create(
+            file="interview.wav", model="openai/whisper-large-v3", response_format="verbose_json", timestamp_granularities="word"
+        )
+        for word in transcription.words or []:
+            print(word.start, word.word)
+        ```
     """
     fields, options = split_options({**params}, TranscriptionParams)
     return _upload_audio("transcriptions", fields, options)
@@ -229,6 +241,15 @@ class SpeechResource(Resource[D, R]):
 
         Raises:
             APIError: The service refused the request, or reported an error during the stream.
+
+        Example:
+            ```python
+            from together_adapters import Together
+
+            client = Together()
+            speech = client.audio.speech.create(model="hexgrad/Kokoro-82M", input="The train leaves at nine.", voice="af_heart")
+            speech.stream_to_file("train.wav")
+            ```
         """
         return self._driver.perform(stream_speech(**params) if stream else create_speech(**params))
 

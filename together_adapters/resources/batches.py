@@ -54,6 +54,21 @@ def create(
 
     Raises:
         APIConnectionError: No response arrived; the message says whether the batch may have been created.
+
+    Example:
+        ```python
+        from together_adapters import Together
+
+        client = Together()
+        bodies = [
+            {"model": "openai/gpt-oss-120b", "messages": [{"role": "user", "content": f"Translate {word!r} into French."}]}
+            for word in ("train", "boat")
+        ]
+        path = client.batches.write_input(bodies, "requests.jsonl", overwrite=True)
+        batch = client.batches.create(client.files.upload(path, purpose="batch-api").id)
+        for result in client.batches.results(client.batches.wait(batch.id, poll_interval=1)):
+            print(result.custom_id, result.body or result.error)
+        ```
     """
     params = {name: value for name, value in locals().items() if name != "options"}
     return request("POST", "/v1/batches", _read_created, params, billable="batches.list()", options=options)

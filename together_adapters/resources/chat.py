@@ -96,6 +96,20 @@ class ChatCompletions(Resource[D, R]):
         Raises:
             TypeError: A parameter does not exist, or a class or function has no JSON schema.
             APIError: The service refused the request, or reported an error during the stream.
+
+        Example:
+            ```python
+            from together_adapters import Together
+
+            client = Together()
+            messages = [{"role": "user", "content": "Name three prime numbers."}]
+            answer = client.chat.completions.create(model="openai/gpt-oss-120b", messages=messages)
+            print(answer.choices[0].message.content)
+
+            for chunk in client.chat.completions.create(model="openai/gpt-oss-120b", messages=messages, stream=True):
+                for choice in chunk.choices:
+                    print(choice.delta.content or "", end="", flush=True)
+            ```
         """
         return self._driver.perform(stream_completion(**params) if stream else complete(**params))
 

@@ -84,5 +84,14 @@ class Completions(Resource[D, R]):
 
         Raises:
             APIError: The service refused the request, or reported an error during the stream.
+
+        Example:
+            ```python
+            from together_adapters import Together
+
+            client = Together()
+            completion = client.completions.create(model="openai/gpt-oss-120b", prompt="The capital of France is", max_tokens=20)
+            print(completion.choices[0].text)
+            ```
         """
         return self._driver.perform(stream_completion(**params) if stream else complete(**params))

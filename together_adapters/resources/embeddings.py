@@ -71,6 +71,15 @@ def create(
         ContextLengthError: A text is too long, by the estimate with `long_texts="error"`, or by what the server says.
         APIError: A request failed. `completed` has the results of the others, `pending` the indices without a result.
         TypeError: An input is not a string.
+
+    Example:
+        ```python
+        from together_adapters import Together
+
+        client = Together()  # base_url="http://127.0.0.1:8080/v1" for a server of this machine
+        response = client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["A llama is no camel.", "Rain in Lima"])
+        vectors = [entry.embedding for entry in response.data]
+        ```
     """
     responses = yield from _embed(input, model, dimensions, encoding_format, batch_size, max_concurrency, long_texts, options)
     return _join(responses, model)

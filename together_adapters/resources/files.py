@@ -66,6 +66,15 @@ def upload(
         InvalidDatasetError: The file has errors; `report` lists them. Nothing was sent.
         FileTypeError: The file is missing, too large or of another type. Nothing was sent.
         FileChangedError: The file changed during the upload.
+
+    Example:
+        ```python
+        from together_adapters import Together
+
+        client = Together()
+        file = client.files.upload("train.jsonl", purpose="fine-tune")  # every row is checked before anything is sent
+        print(file.id, client.files.wait(file.id, timeout=60).validation_report)
+        ```
     """
     path = Path(file)
     purpose = parse_purpose(purpose)

@@ -84,6 +84,17 @@ def create(
 
     Raises:
         ValueError: A parameter is outside its limits; no job was created.
+
+    Example:
+        ```python
+        from together_adapters import Together
+
+        client = Together()
+        file = client.files.upload("train.jsonl")
+        job = client.fine_tuning.create(training_file=file.id, model="meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", n_epochs=2)
+        job = client.fine_tuning.wait(job.id, poll_interval=1)
+        print(job.model_output_name)
+        ```
     """
     training, options = split_options({**params}, CreateParams)
     extra_body = options.pop("extra_body", None)

@@ -62,6 +62,19 @@ def generate(
 
     Returns:
         One entry of `data` for each image, with `url` or `b64_json`; `to_bytes()` decodes the latter.
+
+    Example:
+        ```python
+        from pathlib import Path
+
+        from together_adapters import Together
+
+        client = Together()
+        images = client.images.generate(
+            model="black-forest-labs/FLUX.1-schnell", prompt="a red boat", steps=4, response_format="base64", output_format="png"
+        )
+        Path("boat.png").write_bytes(images.data[0].to_bytes())
+        ```
     """
     params = {name: value for name, value in locals().items() if name != "options"}
     return request("POST", "/v1/images/generations", _parse, params, options=options)

@@ -23,6 +23,15 @@ def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -
 
     Args:
         dedicated: Whether to list only models that can run on a dedicated endpoint.
+
+    Example:
+        ```python
+        from together_adapters import Together
+
+        client = Together()
+        for model in client.models.list():
+            print(model.id, model.type, model.context_length)
+        ```
     """
     models: ModelList = yield request("GET", "/v1/models", _read_models, options=options)
     if dedicated:

@@ -69,6 +69,16 @@ def create(
     Warns:
         UserWarning: Documents were cut to fit the context of a chat model, a chat model gave no log-probabilities, or scores of
             different requests to a rerank model are compared.
+
+    Example:
+        ```python
+        from together_adapters import Together
+
+        client = Together()
+        documents = ["Llamas live in the Andes.", "The train leaves at nine."]
+        ranking = client.rerank.create(model="Qwen/Qwen3.5-9B", query="Where do llamas live?", documents=documents, top_n=1)
+        print(documents[ranking.results[0].index])
+        ```
     """
     documents = documents_of(documents)
     kind = _resolve_method(model, method)

@@ -234,16 +234,20 @@ def document(function: Any, parameters: Collection[str]) -> None:
     doc = inspect.cleandoc(function.__doc__ or "")
     entries = {line.partition(":")[0].strip() for line in doc.splitlines()}
     if "**options" not in entries and "**params" not in entries:
-        doc = _with_entries(doc, "Args", ("Returns", "Raises"), {n: t for n, t in arguments.items() if n not in entries})
+        doc = _with_entries(doc, "Args", {n: t for n, t in arguments.items() if n not in entries})
     if "APIError" in entries:
         entries.add("APIStatusError")
-    function.__doc__ = _with_entries(doc, "Raises", (), {n: t for n, t in _ERROR_DOCS.items() if n not in entries})
+    function.__doc__ = _with_entries(doc, "Raises", {n: t for n, t in _ERROR_DOCS.items() if n not in entries})
 
 
-def _with_entries(doc: str, section: str, later_sections: tuple[str, ...], entries: dict[str, str]) -> str:
+_SECTIONS = ("Args", "Returns", "Raises", "Warns", "Example")
+
+
+def _with_entries(doc: str, section: str, entries: dict[str, str]) -> str:
     """Returns a docstring with entries at the end of a section, which is added where it is missing."""
     if not entries:
         return doc
+    later_sections = _SECTIONS[_SECTIONS.index(section) + 1 :]
     end = min((i for later in later_sections if (i := doc.find(f"\n\n{later}:\n")) >= 0), default=len(doc))
     header = "" if f"\n\n{section}:\n" in doc else f"\n\n{section}:"
     return doc[:end] + header + "".join(f"\n    {name}: {text}" for name, text in entries.items()) + doc[end:]
