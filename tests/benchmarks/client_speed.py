@@ -167,13 +167,14 @@ def _vectors(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     return Operation(name, adapter, (base(bench, "vectors", texts, len(texts)),), Goal(1.05), "ms", peers=peer_work)
 
 
-def _numpy(name: str, bench: Bench) -> Operation:
+def _numpy(name: str, bench: Bench, *, encoding_format: Any = None) -> Operation:
     texts = payloads.documents(256)
-    client = _client(bench, "vectors", asynchronous=False)
+    client = _client(bench, encoding_format or "vectors", asynchronous=False)
     base = raw.embed(bench, "vectors", texts, len(texts))
+    options = {"batch_size": len(texts), "encoding_format": encoding_format}
 
     def adapter() -> None:
-        client.embeddings.create(model=payloads.EMBEDDING_MODEL, input=texts, batch_size=len(texts)).to_numpy()
+        client.embeddings.create(model=payloads.EMBEDDING_MODEL, input=texts, **options).to_numpy()
 
     def lists() -> None:
         base()
@@ -265,6 +266,7 @@ OPERATIONS: Final[dict[str, Builder]] = {
     **_of_both("429 and retry", build=_retry),
     **_of_both("embed 256 x 1024 floats", build=_vectors),
     "client embed 256 x 1024 floats to numpy, vs lists": _numpy,
+    "client embed 256 x 1024 in base64 to numpy, vs lists": partial(_numpy, encoding_format="base64"),
     "client embed 10k documents, a document": _documents,
     "client rerank 100 documents": _rerank,
     "client 200 chats at once, a chat": partial(_burst, answer="small", goal=Goal(0.7)),

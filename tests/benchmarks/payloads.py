@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import struct
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -100,13 +102,12 @@ def documents(count: int) -> list[str]:
     return [f"{DOCUMENT_MARK}{index}: {SENTENCE}" for index in range(count)]
 
 
-def embedding_rows(count: int, dimensions: int) -> list[bytes]:
+def embedding_rows(count: int, dimensions: int, *, as_base64: bool = False) -> list[bytes]:
     """Return the JSON of `count` embeddings, each with its index."""
     source = random.Random(7)
-    return [
-        _bytes({"object": "embedding", "embedding": [round(source.gauss(0, 0.05), 9) for _ in range(dimensions)], "index": index})
-        for index in range(count)
-    ]
+    vectors = [[round(source.gauss(0, 0.05), 9) for _ in range(dimensions)] for _ in range(count)]
+    values = [b64encode(struct.pack(f"<{dimensions}f", *vector)).decode() for vector in vectors] if as_base64 else vectors
+    return [_bytes({"object": "embedding", "embedding": value, "index": index}) for index, value in enumerate(values)]
 
 
 def embedding_reply(rows: Sequence[bytes]) -> bytes:

@@ -94,6 +94,8 @@ def _reply(name: str) -> Reply:
             return stream(payloads.PACED_CHUNKS)
         case "vectors":
             return whole(payloads.embedding_reply(payloads.embedding_rows(256, 1024)))
+        case "base64":
+            return whole(payloads.embedding_reply(payloads.embedding_rows(256, 1024, as_base64=True)))
         case "rerank":
             return whole(payloads.rerank_reply())
     raise ValueError(f"no answer is called {name!r}")

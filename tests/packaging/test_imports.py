@@ -19,6 +19,8 @@ EXTRAS = (
     "starlette",
     "uvicorn",
     "orjson",
+    "simdjson",
+    "pybase64",
     "msgspec",
     "httpx_aiohttp",
     "httpx2",

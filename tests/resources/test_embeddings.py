@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import struct
 import subprocess
@@ -16,12 +17,13 @@ import pytest
 from hypothesis import given, strategies
 
 from tests.resources.response_variants import find_unreadable
-from together_adapters import APIError, APIResponseValidationError, APIStatusError, BadRequestError
+from together_adapters import APIError, APIResponseValidationError, APIStatusError, BadRequestError, vectors
 from together_adapters.emulator import Emulator, Fault
+from together_adapters.resources import embeddings
 from together_adapters.resources.embeddings import _read
 from together_adapters.transport.call import Response
-from together_adapters.types import embeddings as embedding_types
 from together_adapters.types.embeddings import EmbeddingResponse
+from together_adapters.vectors import list_of
 
 numpy = pytest.importorskip("numpy")
 
@@ -311,8 +313,11 @@ NUMBERS = strategies.sampled_from(
         "18446744073709551616",
         "null",
         '"x"',
+        '"1.5"',
         "true",
         "[]",
+        "[1.5]",
+        '{"a": 1.5}',
     ]
 )
 ROWS = strategies.fixed_dictionaries(
@@ -340,27 +345,103 @@ def json_text(value: Any) -> str:
     return "[" + ",".join(map(json_text, value)) + "]" if isinstance(value, list) else str(value)
 
 
-@pytest.mark.parametrize("without", ["orjson", "numpy"])
+@pytest.mark.parametrize("packages", ["orjson", "orjson numpy", "simdjson", "simdjson orjson numpy"])
 @given(body=BODIES)
-def test_responses_read_the_same_with_any_package(without: str, body: dict[str, Any]) -> None:
+def test_responses_read_the_same_with_any_package(packages: str, body: dict[str, Any]) -> None:
     response = Response(200, {}, json_text(body).encode())
 
-    def result() -> Any:
-        try:
-            return repr(_read(response, (0, len(body["data"])), None))
-        except (ValueError, TypeError) as problem:
-            return type(problem)
+    def result(packages: str) -> Any:
+        modules = {name: pytest.importorskip(name) for name in packages.split()}
+        with patch.multiple(vectors, _MIN_SIZE=0, _package=modules.get), patch.dict(sys.modules, numpy=modules.get("numpy")):
+            try:
+                answer = _read(response, (0, len(body["data"])), None)
+            except (ValueError, TypeError) as problem:
+                return type(problem)
+        return repr({**answer, "data": [{**row, "embedding": list_of(row["embedding"])} for row in answer["data"]]})
 
-    with patch.multiple(embedding_types, _MIN_ARRAY=0), patch.dict(sys.modules, {"orjson": None}):
-        expected = result()
-    with patch.multiple(embedding_types, _MIN_ARRAY=10_000 if without == "numpy" else 0):
-        assert result() == expected
+    assert result(packages) == result("")
 
 
-@pytest.mark.parametrize("interrupted", ["not base64!", "AAA=", "AAAA", "AAAAAAA"])
-def test_broken_base64_is_reported(interrupted: str, flavour: Any, stub_client: Any) -> None:
-    client, _ = stub_client({"data": [{"index": 0, "embedding": interrupted}]})
-    with pytest.raises(APIResponseValidationError):
+LARGE = [[round(math.sin(index + number), 9) for number in range(500)] for index in range(4)]
+BROKEN = {
+    "NaN": ("0.841470985", "NaN"),
+    "infinite": ("0.841470985", "1e999"),
+    "null": ("0.841470985", "null"),
+    "text": ("0.841470985", '"0.8x"'),
+    "list": ("0.841470985", "[0.8]"),
+    "empty": (",".join(map(str, LARGE[1])), ""),
+    "shorter": ("0.841470985,", ""),
+    "index twice": ('"index":2', '"index":1'),
+    "no vector": ('"embedding":[0.141', '"vector":[0.141'),
+    "error": ('"data"', '"error":{"message":"overloaded"},"data"'),
+    "cut": ("]}]", "]}"),
+}
+
+
+def large_body() -> str:
+    rows = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(LARGE)]
+    return json.dumps({"object": "list", "data": rows, "model": "acme/vectors"}, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("package", ["simdjson", None])
+def test_large_responses_are_refused_alike(package: str | None, name: str, flavour: Any, stub_client: Any) -> None:
+    modules = {package: pytest.importorskip(package)} if package else {}
+    body = large_body()
+    broken = body.replace(*BROKEN[name], 1)
+    assert broken != body
+    client, _ = stub_client(lambda _: httpx.Response(200, content=broken.encode()), max_retries=0)
+    with patch.multiple(vectors, _package=modules.get), pytest.raises(APIError) as error_info:
+        embed(flavour, ["a", "b", "c", "d"], client)
+    assert isinstance(error_info.value, APIResponseValidationError) is (name != "error")
+    assert list(error_info.value.pending) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("package", ["simdjson", "orjson", None])
+@pytest.mark.parametrize("odd", ["", "integers", "order", "unknown fields", "name twice"])
+def test_large_responses_read_alike(package: str | None, odd: str, flavour: Any, stub_client: Any) -> None:
+    modules = {package: pytest.importorskip(package)} if package else {}
+    body, expected = large_body(), [[*vector] for vector in LARGE]
+    if odd == "integers":
+        body, expected[0][0] = body.replace("[0.0,", "[18446744073709551616,", 1), 2.0**64
+    elif odd == "order":
+        body = body.replace('"index":0', '"index":9').replace('"index":3', '"index":0').replace('"index":9', '"index":3')
+        expected = [expected[index] for index in (3, 1, 2, 0)]
+    elif odd == "unknown fields":
+        body = body.replace('"index":1', '"index":1,"tokens":[1,2],"more":{"a":1.5}')
+    elif odd == "name twice":
+        body = body.replace('"index":1', '"embedding":[1.0],"index":1')
+    client, _ = stub_client(lambda _: httpx.Response(200, content=body.encode()))
+    with patch.multiple(vectors, _package=modules.get):
+        answers = [embed(flavour, ["a", "b", "c", "d", "a"], client) for _ in range(2)]
+        vectors_of = flavour.run(client.perform(embeddings.vectors(model=MODEL, input=["a", "b", "c", "d"])))
+    assert [item.embedding for item in answers[0].data] == [*expected, expected[0]]
+    assert {type(value) for item in answers[0].data for value in item.embedding} == {float}
+    assert answers[0].data[0].embedding is not answers[0].data[4].embedding
+    assert answers[1].to_numpy().tolist() == numpy.array([*expected, expected[0]], dtype=numpy.float32).tolist()
+    assert vectors_of == expected
+    if odd == "unknown fields":
+        assert answers[0].data[1].model_extra == {"tokens": [1, 2], "more": {"a": 1.5}}
+
+
+@pytest.mark.parametrize("with_numpy", [True, False])
+def test_base64_with_nan_is_refused(with_numpy: bool, flavour: Any, stub_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not with_numpy:
+        monkeypatch.delitem(sys.modules, "numpy")
+    base64_text = base64.b64encode(struct.pack("<4f", 1.0, math.nan, 2.0, 3.0)).decode()
+    client, _ = stub_client({"data": [{"index": 0, "embedding": base64_text}]})
+    with pytest.raises(APIResponseValidationError, match="NaN"):
+        embed(flavour, ["a"], client)
+
+
+@pytest.mark.parametrize("package", ["pybase64", None])
+@pytest.mark.parametrize(
+    "broken", ["not base64!", "AAA=", "AAAA", "AAAAAAA", "AAAAAAAA=", "AAAAAAA=AAAA", "AAAAéAAA", "AAAA\nAA="]
+)
+def test_broken_base64_is_reported(broken: str, package: str | None, flavour: Any, stub_client: Any) -> None:
+    modules = {package: pytest.importorskip(package)} if package else {}
+    client, _ = stub_client({"data": [{"index": 0, "embedding": broken}]})
+    with patch.multiple(vectors, _package=modules.get), pytest.raises(APIResponseValidationError):
         embed(flavour, ["a"], client)
 
 

@@ -28,6 +28,7 @@ from together_adapters.errors import (
 from together_adapters.resources import chat, embeddings, rerank
 from together_adapters.resources.embedding_limits import LongTexts
 from together_adapters.transport.call import Flow, Local, Parallel, Step
+from together_adapters.vectors import float32_of
 
 if TYPE_CHECKING:
     from together_adapters.client import Together
@@ -197,7 +198,7 @@ class EmbeddingColumn(NewColumn):
     def _embed(self, indices: dict[str, list[int]]) -> Flow[dict[int, Row]]:
         texts = list(indices)
         try:
-            vectors = yield from embeddings.vectors(
+            vectors = yield from embeddings.arrays(
                 model=self.model,
                 input=texts,
                 dimensions=self.dimensions,
@@ -215,7 +216,9 @@ class EmbeddingColumn(NewColumn):
                     rows |= yield from self._embed({text: indices[text] for text in half})
                 return rows
             return self._failure([index for text in texts for index in indices[text]], error)
-        return {index: {self.into: vector} for text, vector in zip(texts, vectors, strict=True) for index in indices[text]}
+        return {
+            index: {self.into: float32_of(vector)} for text, vector in zip(texts, vectors, strict=True) for index in indices[text]
+        }
 
 
 class AnswerColumn(NewColumn):

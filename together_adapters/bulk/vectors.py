@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
@@ -17,6 +17,8 @@ from together_adapters.bulk.results import BulkProgress
 from together_adapters.errors import TogetherError
 from together_adapters.resources import embeddings
 from together_adapters.transport.call import Flow, Local
+from together_adapters.vectors import Vector as Floats
+from together_adapters.vectors import float32_of
 
 if TYPE_CHECKING:
     import numpy
@@ -125,7 +127,7 @@ class VectorRun:
         new = {id: text for id, text in zip(ids, texts, strict=True) if id not in vectors}
         if new:
             try:
-                result: list[list[float]] = yield from embeddings.vectors(input=list(new.values()), **self._settings)
+                result = yield from embeddings.arrays(input=list(new.values()), **self._settings)
             except TogetherError as error:
                 done = {item.index: item.embedding for item in error.completed.data} if error.completed else {}
                 vectors |= self._keep({id: done[index] for index, id in enumerate(new) if index in done})
@@ -146,7 +148,7 @@ class VectorRun:
             rows.update(self.database.run(f"SELECT id, vector FROM vectors WHERE id IN ({marks})", some))  # noqa: S608
         return rows
 
-    def _keep(self, vectors: dict[bytes, list[float]]) -> dict[bytes, bytes]:
+    def _keep(self, vectors: Mapping[bytes, Floats]) -> dict[bytes, bytes]:
         rows = {id: _pack(vector) for id, vector in vectors.items()}
         with self.database.transaction():
             self.database.run_many("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows.items())
@@ -184,12 +186,15 @@ def _id(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _pack(vector: list[float]) -> bytes:
+def _pack(vector: Floats) -> bytes:
     """Returns a vector as little-endian float32."""
-    values = array("f", vector)
+    values = float32_of(vector)
+    if not isinstance(values, list):
+        return values.astype("<f4").tobytes()  # type: ignore[no-any-return]
+    packed = array("f", values)
     if sys.byteorder == "big":
-        values.byteswap()
-    return values.tobytes()
+        packed.byteswap()
+    return packed.tobytes()
 
 
 def _vector_type() -> Callable[[bytes], Vector]:

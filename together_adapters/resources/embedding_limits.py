@@ -101,7 +101,7 @@ class InputPlan:
         different: list[Row | None] = [self._row(by_index, span) for span in spans]
         positions = range(len(spans)) if self.positions is None else self.positions
         return [
-            {**row, "index": index, "embedding": list(row["embedding"])}
+            {**row, "index": index, "embedding": row["embedding"][:]}
             for index, position in enumerate(positions)
             if (row := different[position]) is not None
         ]

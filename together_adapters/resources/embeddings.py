@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
 from together_adapters.errors import APIStatusError, ConfigurationError, ContextLengthError, LongTextWarning, TogetherError
@@ -15,9 +14,10 @@ from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, Operation, Parallel, Remember, Response, json_object, request
 from together_adapters.transport.model_parser import ModelParser
 from together_adapters.types.capabilities import Capabilities, capabilities, is_known, removal_warning
-from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_floats, parse_vector
+from together_adapters.types.embeddings import EmbeddingResponse
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import Usage
+from together_adapters.vectors import Vector, has_only_floats, is_finite, list_of, parse_floats, parse_vector
 
 if TYPE_CHECKING:
     from together_adapters.transport.config import ClientMemory
@@ -30,6 +30,7 @@ _MAX_TOKENS_PER_CHAR = 4 / _BYTES_PER_TOKEN + 1
 """Maximum estimate for one character."""
 _MAX_LIMITS = 256
 """Number of models whose limits a client keeps."""
+_TEXT = (str, type(None))
 _parser = ModelParser(EmbeddingResponse)
 
 Span = tuple[int, int]
@@ -85,19 +86,25 @@ def create(
     return _join(responses, model)
 
 
-def vectors(
+def arrays(
     *,
     model: str,
     input: Sequence[str],
     dimensions: int | None = None,
+    encoding_format: Literal["float", "base64"] | None = None,
     batch_size: int = BATCH_SIZE,
     max_concurrency: int = CONCURRENCY,
     long_texts: LongTexts = "send",
     **options: Unpack[RequestOptions],
-) -> Flow[list[list[float]]]:
-    """Embeds texts into plain lists, without an object for each text, for the adapters. See `create`."""
-    responses = yield from _embed(input, model, dimensions, None, batch_size, max_concurrency, long_texts, options)
+) -> Flow[list[Vector]]:
+    """Embeds texts into arrays or lists, without an object for each text. See `create`."""
+    responses = yield from _embed(input, model, dimensions, encoding_format, batch_size, max_concurrency, long_texts, options)
     return [row["embedding"] for response in responses for row in response["data"]]
+
+
+def vectors(**arguments: Any) -> Flow[list[list[float]]]:
+    """Embeds texts into plain lists, for the adapters. See `arrays`."""
+    return list(map(list_of, (yield from arrays(**arguments))))
 
 
 def _embed(
@@ -263,41 +270,39 @@ def _read(response: Response, span: Span, dimensions: int | None, inputs: int | 
     One that was recorded may have an embedding for each of so many `inputs`, although equal ones are sent once.
     """
     body = parse_floats(response.content)
-    is_finite = body is not None
+    is_parsed = body is not None
     if body is None or body.get("error"):
         body = json_object(response)
     rows = _rows(body)
     begin, end = span
     if inputs is not None and inputs == len(rows):
         end = begin + inputs
-    indices = [index if row.get("index") is None else row["index"] for index, row in enumerate(rows)]
+    indices = [index if (position := row.get("index")) is None else position for index, row in enumerate(rows)]
     expected = list(range(end - begin))
     if indices != expected:
         if sorted(indices) != expected:
             expectation = f"{end - begin} embeddings were requested (inputs {begin} to {end - 1})"
             raise ValueError(f"{expectation}, but the response has the indices {indices[:20]}")
         rows = [rows[indices.index(index)] for index in expected]
-    if not (is_finite or has_only_floats(response.content, body)):
+    if not (is_parsed or has_only_floats(response.content, body)):
         for row in rows:
             row["embedding"] = parse_vector(row["embedding"])
-    _check_vectors([row["embedding"] for row in rows], begin, dimensions, is_finite=is_finite)
+    _check_vectors([row["embedding"] for row in rows], begin, dimensions)
     for index, row in enumerate(rows, begin):
         row["index"] = index
     fields = _parser.parse_document({**body, "data": []}).model_dump(exclude_unset=True)
     return {**fields, "data": rows}
 
 
-def _check_vectors(vectors: list[list[float]], begin: int, dimensions: int | None, *, is_finite: bool) -> None:
+def _check_vectors(vectors: list[Vector], begin: int, dimensions: int | None) -> None:
     """Raises a ValueError for vectors that are empty, of different or wrong lengths, or have values that are no numbers."""
-    if dimensions is not None and vectors and len(vectors[0]) != dimensions:
-        length = len(vectors[0])
+    length = len(vectors[0]) if vectors else 0
+    if dimensions is not None and vectors and length != dimensions:
         raise ValueError(f"dimensions={dimensions} was ignored, the embeddings have {length}: leave it out for this model")
     for index, vector in enumerate(vectors, begin):
-        if not vector or len(vector) != len(vectors[0]):
-            raise ValueError(
-                f"the embedding of input {index} has {len(vector)} dimensions, that of input {begin} {len(vectors[0])}"
-            )
-        if not (is_finite or isfinite(sum(vector)) or all(map(isfinite, vector))):  # the sum is faster
+        if not vector or len(vector) != length:
+            raise ValueError(f"the embedding of input {index} has {len(vector)} dimensions, that of input {begin} {length}")
+        if not is_finite(vector):
             raise ValueError(f"the embedding of input {index} has NaN or infinity")
 
 
@@ -306,7 +311,7 @@ def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(rows, list):
         raise ValueError("data is not a list")
     for position, row in enumerate(rows):
-        if type(row) is not dict or "embedding" not in row or not isinstance(row.get("object"), str | None):
+        if type(row) is not dict or "embedding" not in row or type(row.get("object")) not in _TEXT:
             raise ValueError(f"data[{position}] is not an embedding")
     return rows
 
@@ -327,7 +332,7 @@ def _join(responses: list[dict[str, Any]], model: str) -> EmbeddingResponse:
         )
         fields = {name: merged.get(name) for name in ("object", "id", "model")}
         merged = {**fields, "data": rows, "usage": total if usages else None}
-    return EmbeddingResponse.model_validate(merged, context=PARSED)
+    return EmbeddingResponse.of_rows(merged)
 
 
 def _attach_progress(error: TogetherError, responses: list[dict[str, Any]], total: int) -> None:

@@ -2,82 +2,23 @@
 
 from __future__ import annotations
 
-import struct
-import sys
-from array import array
-from base64 import b64decode
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationInfo
-from pydantic_core import to_json
+from pydantic import PlainValidator, PrivateAttr, SerializerFunctionWrapHandler, ValidationInfo, model_serializer
 
 from together_adapters.types.response import ResponseModel, Usage
+from together_adapters.vectors import list_of, parse_vector, table_of
 
 if TYPE_CHECKING:
     import numpy
 
 
-def parse_vector(value: Any) -> list[float]:
-    """Returns an embedding as floats, from a list of numbers or from base64 of little-endian float32."""
-    if isinstance(value, str):
-        values = array("f", b64decode(value, validate=True))
-        if sys.byteorder == "big":
-            values.byteswap()
-        return values.tolist()
-    return _FLOATS.validate_python(value)
-
-
-def parse_floats(content: bytes) -> dict[str, Any] | None:
-    """Returns a response as orjson parses it if all numbers of its embeddings are finite floats, as they nearly always are; else None.
-
-    It refuses NaN and what is infinite, but makes a float of an integer that is too large, so that other responses are not its own. It
-    takes longer than pydantic where its copy of the content does not fit the caches.
-    """
-    if len(content) > _MAX_CACHED:
-        return None
-    try:
-        from orjson import loads
-
-        response = loads(content)
-        return response if has_only_floats(content, response) else None
-    except (ImportError, ValueError, LookupError, TypeError, AttributeError):
-        return None
-
-
-def has_only_floats(content: bytes, response: dict[str, Any]) -> bool:
-    """Whether every number of the embeddings in a response was parsed as a float, so that pydantic need not check them.
-
-    It is, if there are as many decimal points as numbers, without those of other fields. Pydantic takes longer to check every
-    number than to parse it.
-    """
-    rows = response["data"]
-    vectors = [row["embedding"] for row in rows]
-    if not all(type(vector) is list and vector and type(vector[0]) is float for vector in vectors):
-        return False
-    others: dict[str, Any] = {name: value for name, value in response.items() if name != "data"}
-    if not all(len(row) == 3 and row.get("object") == "embedding" and type(row.get("index")) is int for row in rows):
-        others["data"] = [{name: value for name, value in row.items() if name != "embedding"} for row in rows]
-    return _count_points(content) - _count_points(to_json(others)) == sum(map(len, vectors))
-
-
-def _count_points(content: bytes) -> int:
-    numpy = sys.modules.get("numpy")
-    if numpy is None or len(content) < _MIN_ARRAY:
-        return content.count(b".")
-    data = numpy.frombuffer(content, "u1")  # 20 times as fast, in blocks that fit the cache
-    return int(sum(numpy.count_nonzero(data[start : start + _BLOCK] == ord(".")) for start in range(0, len(data), _BLOCK)))
-
-
 def _validate_vector(value: Any, info: ValidationInfo) -> list[float]:
-    return value if info.context is PARSED else parse_vector(value)
+    return value if info.context is PARSED else list_of(parse_vector(value))
 
 
 PARSED: Final = {"vectors": "floats"}
 """Validation context for responses whose embeddings are lists of floats already."""
-_MAX_CACHED: Final = 2 << 20
-_MIN_ARRAY: Final = 10_000
-_BLOCK: Final = 1 << 16
-_FLOATS: Final = TypeAdapter(list[float], config=ConfigDict(defer_build=True))
 
 if TYPE_CHECKING:
     Vector = list[float]
@@ -93,7 +34,7 @@ class Embedding(ResponseModel):
     embedding: Vector
 
 
-class EmbeddingResponse(ResponseModel):
+class EmbeddingResponse(ResponseModel):  # noqa: PLW1641 - models have no hash
     """Embeddings of all inputs, in the order of the inputs.
 
     `usage` is the sum of all requests, or None where the model reports none.
@@ -105,6 +46,58 @@ class EmbeddingResponse(ResponseModel):
     data: list[Embedding] = []
     usage: Usage | None = None
 
+    _rows: list[dict[str, Any]] | None = PrivateAttr(default=None)
+    """What `data` is made of when somebody asks for it: `to_numpy` needs no objects for each number."""
+
+    @classmethod
+    def of_rows(cls, response: dict[str, Any]) -> Self:
+        """Returns a response by its fields, of which `data` has floats in lists or arrays."""
+        rows = response["data"]
+        if all(isinstance(row["embedding"], list) for row in rows):
+            return cls.model_validate(response, context=PARSED)
+        self = cls.model_validate({**response, "data": []})
+        del vars(self)["data"]
+        self._rows = rows
+        return self
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # of what is not there
+            if name == "data":
+                return self._make_data()
+            return super().__getattr__(name)
+
+    def _make_data(self) -> list[Embedding]:
+        rows, fields = self._rows, vars(self)
+        if rows is not None:
+            lists = [{**row, "embedding": list_of(row["embedding"])} for row in rows]
+            fields.setdefault("data", EmbeddingResponse.model_validate({"data": lists}, context=PARSED).data)
+            object.__setattr__(self, "__dict__", {name: fields[name] for name in type(self).model_fields})  # in their order
+            self._rows = None
+        return fields["data"]  # type: ignore[no-any-return]
+
+    # What reads the fields without asking for them
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, serialize: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        # Without a type, so that the JSON schema is that of the fields.
+        self._make_data()
+        return serialize(self)
+
+    def __iter__(self) -> Any:
+        self._make_data()
+        return super().__iter__()
+
+    def __eq__(self, other: Any) -> bool:
+        if isinstance(other, EmbeddingResponse):
+            self._make_data()
+            other._make_data()
+        return super().__eq__(other)
+
+    def __repr_args__(self) -> Any:
+        self._make_data()
+        return super().__repr_args__()
+
     def to_numpy(self) -> numpy.ndarray[Any, numpy.dtype[numpy.float32]]:
         """Returns the embeddings as a float32 array of shape `(n, dimensions)`, ordered by `index`.
 
@@ -112,15 +105,9 @@ class EmbeddingResponse(ResponseModel):
             ImportError: numpy is not installed (`pip install "together-adapters[numpy]"`).
         """
         try:
-            import numpy
+            import numpy  # noqa: F401
         except ImportError:
             raise ImportError('to_numpy() needs numpy: pip install "together-adapters[numpy]"') from None
-        vectors = [item.embedding for item in sorted(self.data, key=lambda item: item.index or 0)]
-        table = numpy.empty((len(vectors), len(vectors[0]) if vectors else 0), dtype=numpy.float32)
-        row = struct.Struct(f"={table.shape[1]}f")  # which refuses what is too large
-        try:
-            for start, vector in zip(range(0, table.nbytes, row.size or 1), vectors, strict=True):
-                row.pack_into(table.data, start, *vector)  # twice as fast as numpy's own way
-        except (struct.error, ValueError, OverflowError, TypeError):
-            return numpy.array(vectors, dtype=numpy.float32)
-        return table
+        if (rows := self._rows) is not None and "data" not in vars(self):
+            return table_of([row["embedding"] for row in rows])
+        return table_of([item.embedding for item in sorted(self.data, key=lambda item: item.index or 0)])
