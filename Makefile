@@ -34,6 +34,7 @@ CORE := together_adapters/*.py,together_adapters/transport/*,together_adapters/r
 MODELS_OF_THE_PAST := together_adapters/types/models.json tools/models CHANGELOG.md tests/cassettes \
 	tests/llama_index/test_replaced_packages.py tests/emulator/routes/test_served_models.py \
 	tests/emulator/store/test_bill.py tests/control/test_acceptance.py
+EXTRAS_demo := demo,langchain,llama-index
 LOWEST := $(VENV)/lowest
 LOWEST_TESTS ?= tests
 
@@ -43,8 +44,8 @@ export QUESTION
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    answer a question with citations, through LangChain and through LlamaIndex"
-	@echo "             QUESTION='...' asks another one; live when TOGETHER_API_KEY is set, else on the emulator"
+	@echo "make demo    answers with citations, through LangChain and LlamaIndex too, and what else the library does"
+	@echo "             QUESTION='...' asks your own; live when TOGETHER_API_KEY is set, else on the emulator"
 	@echo "make test    run the tests          make check   format, lint, types, import rules, models"
 	@echo "make bench   measure the speed      make fix     format, and apply automatic fixes"
 	@echo "make docs    build the site of these pages; python -m http.server -d site shows it"
@@ -55,10 +56,8 @@ help:
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml admits; needs uv"
 	@echo "make cov          the tests with a report of branch coverage; the core stays at 95 % or above"
 
-demo: $(VENV)/.cookbook
-	@$(BIN)/python cookbook/rag_langchain.py $${QUESTION:+--question="$$QUESTION"}
-	@echo
-	@$(BIN)/python cookbook/rag_llama_index.py $${QUESTION:+--question="$$QUESTION"}
+demo: $(VENV)/.demo
+	@$(BIN)/together-adapters demo $${QUESTION:+--question="$$QUESTION"}
 
 test: $(VENV)/.dev $(SDKS)
 	$(PYTEST)
@@ -112,7 +111,8 @@ clean:
 	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.%: pyproject.toml | $(BIN)/python
-	$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check) -e ".[$*]"
+	@echo "Installing together-adapters[$(or $(EXTRAS_$*),$*)] into $(VENV), which may take minutes ..."
+	@$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check) -e ".[$(or $(EXTRAS_$*),$*)]"
 	@touch $@
 
 $(abspath $(VENV))/foreign/%/.made: tests/foreign/%.txt | $(BIN)/python

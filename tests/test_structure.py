@@ -44,7 +44,7 @@ def test_folders_can_be_read_at_a_glance(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["adapters", "cli", "control", "emulator", "finetune", "resources", "testing", "transport", "types"]
+    "package", ["adapters", "cli", "control", "demo", "emulator", "finetune", "resources", "testing", "transport", "types"]
 )
 def test_the_library_never_names_a_framework_or_an_integration(package: str) -> None:
     """Import-linter leaves `if TYPE_CHECKING` out; this does not."""

@@ -11,6 +11,8 @@ from pathlib import Path
 USES = {
     "": "import together_adapters; assert together_adapters.Together(api_key='key').chat.completions",
     "cli": "from together_adapters.cli import main",
+    "demo": "import sys; from together_adapters.cli import main\n"
+    "sys.argv = ['together-adapters', 'demo', '--answer-only']; raise SystemExit(main())",
     "emulator": "from together_adapters import Together\n"
     "from together_adapters.emulator import serve\n"
     "with serve() as emulator, Together(base_url=emulator.base_url, api_key='key') as client:\n"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import shutil
 import socket
-import subprocess
 import sys
 from types import ModuleType
 from typing import Any
@@ -113,28 +110,6 @@ def test_error_is_one_line(emulator: Emulator, run_again: RunAgain) -> None:
     assert process.returncode == 3
     assert WRONG_KEY.fullmatch(process.stderr)
     assert BAD_KEY not in process.stderr + process.stdout
-
-
-@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
-@pytest.mark.parametrize("text", ["--help", 'it\'s "so" 🐍 $HOME'])
-def test_any_question_reaches_the_demo(text: str) -> None:
-    """What `make demo` runs, printed in place of Python."""
-    listing = subprocess.run(
-        ["make", "--dry-run", "demo"],
-        cwd=COOKBOOK.parent,
-        env=os.environ | {"QUESTION": text},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    commands = [line for line in listing.stdout.splitlines() if "cookbook/rag_" in line]
-    assert len(commands) == 2
-    for command in commands:
-        shell = f'set -- {command.partition(".py ")[2]}; printf %s "$*"'
-        shown = subprocess.run(
-            ["sh", "-c", shell], env=os.environ | {"QUESTION": text}, capture_output=True, text=True, check=True
-        )
-        assert shown.stdout == f"--question={text}"
 
 
 def test_an_empty_question_is_an_error(

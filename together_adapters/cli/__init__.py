@@ -6,13 +6,15 @@ Results go to stdout; questions, notes, progress bars and errors go to stderr.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 
 
 def main() -> int:
     """Runs the command line; returns its exit code."""
     if missing := [package for package in ("click", "rich") if find_spec(package) is None]:
-        sys.stderr.write(f'error: the command line needs {" and ".join(missing)}: pip install "together-adapters[cli]"\n')
+        extra = "demo" if sys.argv[1:2] == ["demo"] else "cli"  # which has `cli`
+        sys.stderr.write(f'error: the command line needs {" and ".join(missing)}: pip install "together-adapters[{extra}]"\n')
         return 2
     try:
         from together_adapters.cli.app import run
@@ -20,3 +22,8 @@ def main() -> int:
         return run()
     except KeyboardInterrupt:
         return 130  # as shells report it
+    finally:
+        import signal
+
+        with suppress(ValueError):  # in another thread
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # an exception while Python exits would be printed

@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "whoami": ("account:whoami", "Show whom the API key belongs to."),
     "request": ("account:request", "Send a request to any path of the service."),
     "doctor": ("doctor.command:doctor", "Examine the service as it answers today, on one page."),
+    "demo": ("demo.command:demo", "Ask Python's language reference, and see what the library does."),
     "emulator": ("emulator:emulator", "Run a local emulator of the Together API."),
     "completion": ("app:completion", "Print a shell completion script."),
 }

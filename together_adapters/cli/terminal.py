@@ -45,10 +45,19 @@ def printable(text: str) -> str:
     return "".join(character for character in text if character in "\n\t" or character.isprintable())
 
 
+def has_styles() -> bool:
+    """Whether stdout can show styles, and the user wants them."""
+    return is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def dim(text: str) -> str:
     """Returns a text in the dim style, where stdout can show it."""
-    has_styles = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return f"\x1b[2m{text}\x1b[22m" if has_styles and text else text
+    return f"\x1b[2m{text}\x1b[22m" if text and has_styles() else text
+
+
+def bold(text: str) -> str:
+    """Returns a text in the bold style, where stdout can show it."""
+    return f"\x1b[1m{text}\x1b[22m" if text and has_styles() else text
 
 
 def confirm(question: str, *, default: bool, flag: str) -> None:
