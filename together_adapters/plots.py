@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
+from itertools import pairwise
+from math import ceil, log10
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS: Final = (".png", ".svg", ".pdf")
+_MAX_STEPS: Final = 6
+_ROUNDING: Final = 1e-6
 BLUE, PALE, RED, AMBER, GREY, INK = "#4c72b0", "#a9bcdc", "#c44e52", "#dd9f3d", "#9a9a9a", "#333333"
 
 
@@ -45,6 +50,20 @@ def set_style(axes: Axes, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#cccccc")
     axes.tick_params(colors=INK, labelsize=9, length=0)
+
+
+def round_values(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """Returns values for the ticks of an axis: few round ones, whole ones if that is wanted."""
+    from matplotlib.ticker import MaxNLocator
+
+    locator = MaxNLocator(nbins=_MAX_STEPS, steps=[1, 2, 5, 10], integer=whole)
+    return [float(value) for value in locator.tick_values(low, high) if low <= value <= high]
+
+
+def step_digits(values: Sequence[float]) -> int:
+    """Returns how many digits after the point tell such values apart: none, or at least two."""
+    step = min((after - before for before, after in pairwise(values)), default=1.0)
+    return 0 if step >= 1 else max(2, ceil(-log10(step) - _ROUNDING))
 
 
 def _render(figure: Figure, suffix: str) -> bytes:

@@ -109,6 +109,53 @@ def test_a_picture_of_little(tmp_path: Path, count: int) -> None:
     assert (tmp_path / "a.png").stat().st_size > 1_000
 
 
+def labels_of(axis: Any) -> list[str]:
+    """The labels of an axis as they are drawn; each differs from the others, and there is no number above the axis to add to them."""
+    axis.figure.draw_without_rendering()
+    low, high = axis.get_view_interval()
+    labels = [tick.label1.get_text() for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert 1 <= len(labels) <= 10
+    assert len(set(labels)) == len(labels)
+    assert axis.get_offset_text().get_text() == ""
+    return labels
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("count", [1, 10, 59])
+@pytest.mark.parametrize("step", [timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1), timedelta(days=200)])
+@pytest.mark.parametrize("price", [1e-11, 0.0189, 0.19, 1.7e8, None])
+def test_labels_of_an_axis_differ_and_are_true(count: int, step: timedelta, price: float | None) -> None:
+    from together_adapters.control.plot import draw
+
+    ledger = ledger_of(count, step, price=price)
+    width = ledger._width(None, None)
+    (axes,) = draw(ledger.timeline("model", width=width), width, "model").axes
+    labels_of(axes.xaxis)
+    labels = labels_of(axes.yaxis)
+    assert len(labels) >= 2
+    values = [float(label.replace("$", "").replace(",", "")) for label in labels]
+    assert values == pytest.approx(list(axes.get_yticks()), rel=1e-9, abs=0)
+
+
+@needs_matplotlib
+def test_calls_of_seconds_are_one_minute() -> None:
+    from together_adapters.control.plot import draw
+
+    ledger = ledger_of(10, timedelta(seconds=2), price=0.018)
+    width = ledger._width(None, None)
+    (axes,) = draw(ledger.timeline("model", width=width), width, "model").axes
+    assert labels_of(axes.xaxis) == ["00:00\n2026-11-01"]
+    assert labels_of(axes.yaxis) == ["$0.00", "$0.05", "$0.10", "$0.15"]
+
+
+@needs_matplotlib
+def test_single_tokens_are_whole() -> None:
+    ledger = Ledger()
+    ledger.add(LedgerRow(START, "chat", "m", {}, input_tokens=1))
+    (axes,) = figure_of(ledger, "model").axes
+    assert labels_of(axes.yaxis) == ["0", "1"]
+
+
 def test_a_plot_without_matplotlib_names_the_extra(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['matplotlib'] = None\n"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.control.dollars import format_dollars, fraction_digits
+from together_adapters.control.time_axis import ticks
 from together_adapters.control.usage import Usage
-from together_adapters.plots import GREY, INK, require_matplotlib, set_style
+from together_adapters.plots import GREY, INK, require_matplotlib, round_values, set_style, step_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ Series = Mapping[str, Mapping[datetime, float]]
 
 _COLOURS: Final = ("#4c72b0", "#dd8452", "#55a868", "#8172b3", "#c44e52", "#937860", "#64b5cd")
 _MAX_NAME: Final = 48
+_BAR: Final = 0.9  # of an interval
 _UNITS: Final = {"week": timedelta(weeks=1), "day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
 
 
@@ -45,8 +47,9 @@ def draw(timeline: Timeline, width: timedelta, key: str, title: str = "") -> Fig
         return figure
     _draw_bars(axes, series, width, digits)
     _label_time(axes, [start for (start, _), _ in timeline], width)
-    tick_digits = fraction_digits(axes.get_ylim()[1], 2) if is_priced else None
-    axes.yaxis.set_major_formatter(lambda value, _: _amount(value, tick_digits))
+    values = round_values(*axes.get_ylim(), whole=not is_priced)
+    tick_digits = step_digits(values) if is_priced else None
+    axes.set_yticks(values, [_amount(value, tick_digits) for value in values], parse_math=False)
     axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
     axes.set_axisbelow(True)
     figure.legend(loc="outside lower left", frameon=False, fontsize=9, labelcolor=INK, ncols=1, alignment="left")
@@ -91,7 +94,7 @@ def _draw_bars(axes: Axes, series: Series, width: timedelta, digits: int | None)
         axes.bar(
             starts,  # type: ignore[arg-type]  # matplotlib converts times
             [amounts[start] for start in starts],
-            width * 0.9,  # type: ignore[arg-type]
+            width * _BAR,  # type: ignore[arg-type]
             [bottoms[start] for start in starts],
             align="edge",
             color=_COLOURS[index] if index < len(_COLOURS) else GREY,
@@ -103,13 +106,12 @@ def _draw_bars(axes: Axes, series: Series, width: timedelta, digits: int | None)
 
 
 def _label_time(axes: Axes, starts: Sequence[datetime], width: timedelta) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+    first, last = min(starts), max(starts)
+    times, labels, is_each = ticks(first, last, width)
+    middle = width * (_BAR / 2) if is_each else timedelta()
+    axes.set_xticks([time + middle for time in times], labels)  # type: ignore[arg-type]  # matplotlib converts times
     margin = width * 0.5
-    axes.set_xlim(min(starts) - margin, max(starts) + width + margin)  # type: ignore[arg-type]
+    axes.set_xlim(first - margin, last + width + margin)  # type: ignore[arg-type]
 
 
 def _amount(value: float, digits: int | None) -> str:

@@ -95,6 +95,29 @@ def test_names_are_not_parsed_as_math(tmp_path: Path, title: str) -> None:
 
 
 @needs_matplotlib
+@pytest.mark.parametrize(
+    ("lengths", "labels"),
+    [
+        ({7: 1}, ["6", "7", "8"]),
+        ({63: 30}, ["62", "63", "64"]),
+        ({0: 3}, ["0", "1"]),
+        ({10: 1, 11: 1, 12: 1}, ["10", "11", "12"]),
+        ({5001: 20, 5003: 1}, ["4,999", "5,000", "5,001", "5,002", "5,003", "5,004", "5,005"]),
+        ({100 * n: n + 1 for n in range(60)}, ["0", "1,000", "2,000", "3,000", "4,000", "5,000"]),
+        ({10: 90, 9000: 1}, ["8", "16", "32", "64", "128", "256", "512", "1,024", "2,048", "4,096", "8,192"]),
+    ],
+)
+def test_labels_of_lengths_differ(lengths: dict[int, int], labels: list[str]) -> None:
+    figure = draw(report(tokens=distribution(lengths), max_seq_length=None))
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == labels
+    counts = [int(label.get_text()) for label in axes.get_yticklabels()]
+    assert counts == sorted(set(counts)) and len(counts) >= 2
+    assert axes.xaxis.get_offset_text().get_text() == axes.yaxis.get_offset_text().get_text() == ""
+
+
+@needs_matplotlib
 def test_an_empty_report(tmp_path: Path) -> None:
     save_picture(DataReport(), tmp_path / "a.png")
     with pytest.raises(ValueError, match="ends in none of"):

@@ -10,10 +10,23 @@ from typing import TYPE_CHECKING, Any, Final
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.reports.distribution import Bin, histogram, is_skewed, log_histogram
 from together_adapters.finetune.reports.report import DataReport
-from together_adapters.plots import AMBER, BLUE, GREY, INK, PALE, RED, check_picture, require_matplotlib, save_figure, set_style
+from together_adapters.plots import (
+    AMBER,
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    RED,
+    check_picture,
+    require_matplotlib,
+    round_values,
+    save_figure,
+    set_style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from together_adapters.finetune.reports.distribution import Distribution
@@ -73,22 +86,40 @@ def _draw_lengths(axes: Axes, report: DataReport) -> None:
         axes.text(0.5, 0.5, "no row has a length", ha="center", va="center", color=GREY, transform=axes.transAxes)
         axes.set_axis_off()
         return
-    is_log = is_skewed(lengths)
-    _draw_bins(axes, log_histogram(lengths, 3) if is_log else histogram(lengths, _BINS))
-    if is_log:
+    if is_skewed(lengths):
+        _draw_bins(axes, log_histogram(lengths, 3))
         axes.set_xscale("symlog", base=2, linthresh=1)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value == int(value) else "")
+        axes.xaxis.set_major_formatter(_whole)
+    else:
+        _draw_bins(axes, [_clipped(one, lengths) for one in histogram(lengths, _BINS)], shift=-0.5)
+        _set_whole_ticks(axes.xaxis, *axes.get_xlim())
+    _set_whole_ticks(axes.yaxis, *axes.get_ylim())
     axes.set_ylabel("rows", color=INK)
     _mark(axes, lengths, report.max_seq_length)
 
 
-def _draw_bins(axes: Axes, bins: Sequence[Bin]) -> None:
-    lows = [one.low for one in bins]
+def _set_whole_ticks(axis: Axis, low: float, high: float) -> None:
+    values = round_values(max(low, 0), high, whole=True)
+    axis.set_ticks(values, [_whole(value) for value in values])
+
+
+def _whole(value: float, _: float | None = None) -> str:
+    return f"{value:,.0f}"
+
+
+def _clipped(one: Bin, lengths: Distribution) -> Bin:
+    """Returns a bin without the lengths that no row can have."""
+    return Bin(max(one.low, lengths.min or 0), min(one.high, lengths.max or 0), one.number)
+
+
+def _draw_bins(axes: Axes, bins: Sequence[Bin], shift: float = 0) -> None:
+    """Draws a bar for each bin; `shift` puts the number of a bin of one length under its middle."""
+    lows = [one.low + shift for one in bins]
     widths = [one.high - one.low + 1 for one in bins]
     counts = [one.number for one in bins]
     axes.bar(lows, counts, widths, align="edge", color=PALE, edgecolor="white", linewidth=0.5)
-    axes.set_xlim(lows[0], bins[-1].high + 1)
+    margin = widths[0] / 2 if len(bins) == 1 else 0
+    axes.set_xlim(lows[0] - margin, lows[-1] + widths[-1] + margin)
     axes.set_ylim(0, max(counts) * 1.08)
 
 
