@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LABEL_WIDTH: Final = 12
 _MAX_WIDTH: Final = 100
+_MIN_WIDTH: Final = 20
 _PIPE_WIDTH: Final = 80
 # Colours of the 16 that every theme has; black on yellow reads well on light and on dark.
 _LABEL: Final = "bold"
@@ -37,6 +38,7 @@ class Page:
         self._is_terminal = is_terminal(sys.stdout)
         self._width = min(shutil.get_terminal_size().columns, _MAX_WIDTH) if self._is_terminal else _PIPE_WIDTH
         self._has_styles = has_styles()
+        self._is_unicode = self._is_terminal and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
     @cached_property
     def _console(self) -> Console:
@@ -87,7 +89,7 @@ class Page:
 
         text = Text()
         excerpt = source.excerpt
-        for previous, sentence, following in zip((None, *excerpt), excerpt, (*excerpt[1:], None), strict=False):
+        for previous, sentence, following in zip((None, *excerpt[:-1]), excerpt, (*excerpt[1:], None), strict=True):
             is_first = sentence.is_cited and not (previous and previous.is_cited)
             is_last = sentence.is_cited and not (following and following.is_cited)
             style = _HIGHLIGHT if sentence.is_cited else "dim"
@@ -104,7 +106,7 @@ class Page:
 
         if self._quiet:
             return
-        for line in text.wrap(self._console, self._width - _LABEL_WIDTH):
+        for line in text.wrap(self._console, max(self._width - _LABEL_WIDTH, _MIN_WIDTH)):
             line.rstrip()
             self._console.print(Text.assemble((name.ljust(_LABEL_WIDTH), _LABEL), line), soft_wrap=True)
             name = ""
@@ -119,5 +121,5 @@ class Page:
         return MARK.sub(lambda mark: _CITATION.format(mark[0]), text)
 
     def _clean(self, text: str) -> str:
-        """Returns a text without control characters; without typographic ones where programs read it."""
-        return printable(text) if self._is_terminal else printable(text).translate(_ASCII)
+        """Returns a text without control characters; without typographic ones for programs, and for terminals that have none."""
+        return printable(text) if self._is_unicode else printable(text).translate(_ASCII)
