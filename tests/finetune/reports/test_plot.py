@@ -82,7 +82,8 @@ def test_contents_of_a_plot(tmp_path: Path) -> None:
         "Dropped rows",
     ]
     assert figure.get_suptitle() == "data.jsonl: 50 rows, 2 errors, 0 warnings"
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()][-1] == "trained up to 1,024"
+    legend = figure.axes[0].get_legend()
+    assert legend is not None and legend.get_texts()[-1].get_text() == "trained up to 1,024"
     counts = {f"reason_{n}": 30 - n for n in range(25)}
     names = [label.get_text() for label in draw(report(dropped=counts)).axes[2].get_yticklabels()]
     assert names[0] == "reason_0" and names[-1] == "15 others"
