@@ -17,7 +17,7 @@ from together_adapters.types.capabilities import Capabilities, capabilities, is_
 from together_adapters.types.embeddings import EmbeddingResponse
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import Usage
-from together_adapters.vectors import Vector, has_only_floats, is_finite, list_of, parse_floats, parse_vector
+from together_adapters.vectors import Vector, are_finite, has_only_floats, list_of, parse_floats, parse_vector
 
 if TYPE_CHECKING:
     from together_adapters.transport.config import ClientMemory
@@ -30,7 +30,10 @@ _MAX_TOKENS_PER_CHAR = 4 / _BYTES_PER_TOKEN + 1
 """Maximum estimate for one character."""
 _MAX_LIMITS = 256
 """Number of models whose limits a client keeps."""
-_TEXT = (str, type(None))
+_TEXTS = frozenset({"object", "id", "model"})
+_TEXT_TYPES = frozenset({str, type(None)})
+_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_COUNT_TYPES = frozenset({int, type(None)})
 _parser = ModelParser(EmbeddingResponse)
 
 Span = tuple[int, int]
@@ -95,16 +98,19 @@ def arrays(
     batch_size: int = BATCH_SIZE,
     max_concurrency: int = CONCURRENCY,
     long_texts: LongTexts = "send",
+    as_lists: bool = False,
     **options: Unpack[RequestOptions],
 ) -> Flow[list[Vector]]:
     """Embeds texts into arrays or lists, without an object for each text. See `create`."""
-    responses = yield from _embed(input, model, dimensions, encoding_format, batch_size, max_concurrency, long_texts, options)
+    responses = yield from _embed(
+        input, model, dimensions, encoding_format, batch_size, max_concurrency, long_texts, options, as_lists=as_lists
+    )
     return [row["embedding"] for response in responses for row in response["data"]]
 
 
 def vectors(**arguments: Any) -> Flow[list[list[float]]]:
     """Embeds texts into plain lists, for the adapters. See `arrays`."""
-    return list(map(list_of, (yield from arrays(**arguments))))
+    return arrays(**arguments, as_lists=True)  # type: ignore[return-value]
 
 
 def _embed(
@@ -116,6 +122,8 @@ def _embed(
     max_concurrency: int,
     long_texts: LongTexts,
     options: Any,
+    *,
+    as_lists: bool = False,
 ) -> Flow[list[dict[str, Any]]]:
     """Embeds texts, and returns the responses of all requests in the order of the texts."""
     inputs = texts_of(input)
@@ -135,7 +143,7 @@ def _embed(
     finished: Batches = {}
     spans = _spans(texts, (0, len(texts)), min(batch_size, limits.get(model, batch_size)))
     try:
-        batches = [_batch(plan, span, shared, options, finished, limits) for span in spans]
+        batches = [_batch(plan, span, shared, options, finished, limits, as_lists) for span in spans]
         tokens = partial(_estimated_tokens, texts)
         yield Operation("embeddings", shared, Parallel(batches, max_concurrency), tokens)
     except TogetherError as error:
@@ -226,7 +234,13 @@ def _span_end(texts: list[str], begin: int, end: int) -> int:
 
 
 def _batch(
-    plan: InputPlan, span: Span, shared: dict[str, Any], options: Any, finished: Batches, limits: dict[str, int]
+    plan: InputPlan,
+    span: Span,
+    shared: dict[str, Any],
+    options: Any,
+    finished: Batches,
+    limits: dict[str, int],
+    as_lists: bool,
 ) -> Flow[None]:
     """Embeds the texts of one request, in several if the server takes fewer texts at once."""
     begin, end = span
@@ -237,7 +251,7 @@ def _batch(
         try:
             params = {"input": texts[begin:end], **shared}
             inputs = plan.equal_inputs if end - begin == len(texts) else None
-            read = partial(_read, span=span, dimensions=shared["dimensions"], inputs=inputs)
+            read = partial(_read, span=span, dimensions=shared["dimensions"], inputs=inputs, as_lists=as_lists)
             warning = removal_warning(model)
             finished[begin] = yield request("POST", "/v1/embeddings", read, params, options=options, warning=warning)
             return
@@ -250,7 +264,7 @@ def _batch(
             if holds_for_any and (model in limits or len(limits) < _MAX_LIMITS):
                 limits[model] = limit
     for part in _spans(texts, span, limit):
-        yield from _batch(plan, part, shared, options, finished, limits)
+        yield from _batch(plan, part, shared, options, finished, limits, as_lists)
 
 
 def _name_suspects(error: APIStatusError, plan: InputPlan, span: Span) -> None:
@@ -264,7 +278,9 @@ def _name_suspects(error: APIStatusError, plan: InputPlan, span: Span) -> None:
         error.add_note(f"empty inputs of this request, which some servers refuse: {', '.join(map(str, inputs[:10]))}")
 
 
-def _read(response: Response, span: Span, dimensions: int | None, inputs: int | None = None) -> dict[str, Any]:
+def _read(
+    response: Response, span: Span, dimensions: int | None, inputs: int | None = None, *, as_lists: bool = False
+) -> dict[str, Any]:
     """Reads a response, sorts it by index, and renumbers it within the whole input; a service may return any order.
 
     One that was recorded may have an embedding for each of so many `inputs`, although equal ones are sent once.
@@ -290,8 +306,19 @@ def _read(response: Response, span: Span, dimensions: int | None, inputs: int | 
     _check_vectors([row["embedding"] for row in rows], begin, dimensions)
     for index, row in enumerate(rows, begin):
         row["index"] = index
-    fields = _parser.parse_document({**body, "data": []}).model_dump(exclude_unset=True)
-    return {**fields, "data": rows}
+        if as_lists:
+            row["embedding"] = list_of(row["embedding"])
+    return {**_fields({name: value for name, value in body.items() if name != "data"}), "data": rows}
+
+
+def _fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a response but `data`, with the types of the model, which they nearly always have."""
+    texts = {name: value for name, value in fields.items() if name != "usage"}
+    usage = fields.get("usage") or {}
+    is_plain = texts.keys() <= _TEXTS and set(map(type, texts.values())) <= _TEXT_TYPES
+    if is_plain and type(usage) is dict and usage.keys() <= _COUNTS and set(map(type, usage.values())) <= _COUNT_TYPES:
+        return fields
+    return _parser.parse_document(fields).model_dump(exclude_unset=True)
 
 
 def _check_vectors(vectors: list[Vector], begin: int, dimensions: int | None) -> None:
@@ -299,10 +326,12 @@ def _check_vectors(vectors: list[Vector], begin: int, dimensions: int | None) ->
     length = len(vectors[0]) if vectors else 0
     if dimensions is not None and vectors and length != dimensions:
         raise ValueError(f"dimensions={dimensions} was ignored, the embeddings have {length}: leave it out for this model")
+    if length and set(map(len, vectors)) == {length} and are_finite(vectors):
+        return
     for index, vector in enumerate(vectors, begin):
         if not vector or len(vector) != length:
             raise ValueError(f"the embedding of input {index} has {len(vector)} dimensions, that of input {begin} {length}")
-        if not is_finite(vector):
+        if not are_finite([vector]):
             raise ValueError(f"the embedding of input {index} has NaN or infinity")
 
 
@@ -311,7 +340,7 @@ def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(rows, list):
         raise ValueError("data is not a list")
     for position, row in enumerate(rows):
-        if type(row) is not dict or "embedding" not in row or type(row.get("object")) not in _TEXT:
+        if type(row) is not dict or "embedding" not in row or type(row.get("object")) not in _TEXT_TYPES:
             raise ValueError(f"data[{position}] is not an embedding")
     return rows
 

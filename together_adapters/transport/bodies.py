@@ -72,7 +72,7 @@ def _is_finite(value: Any) -> bool:
     if kind is dict:
         return all(map(_is_finite, value.values()))
     if kind is list:
-        return all(map(_is_finite, value))
+        return set(map(type, value)) <= _NEVER_NAN or all(map(_is_finite, value))
     return kind in _NEVER_NAN or (kind is float and isfinite(value))
 
 
