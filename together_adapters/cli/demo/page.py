@@ -70,10 +70,12 @@ class Page:
             text = next((chunk for chunk in iterator if chunk.strip()), "").lstrip()
         lines = LineBreaks(self._width)
         self._write(lines.feed(self._clean(text)))
-        for chunk in iterator:
-            text += chunk
-            self._write(lines.feed(self._clean(chunk)))
-        self._write(lines.end() + "\n")
+        try:
+            for chunk in iterator:
+                text += chunk
+                self._write(lines.feed(self._clean(chunk)))
+        finally:  # an error has a line of its own
+            self._write(lines.end() + "\n")
         return text.strip()
 
     def source(self, source: Source) -> None:
