@@ -6,10 +6,12 @@ import json
 import random
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from together_adapters.finetune.records import Row
 from together_adapters.finetune.writing.in_memory import check_bytes
 
 FAST_VALIDATOR = "together_adapters.finetune.validation.fast_validator"
@@ -103,3 +105,54 @@ def reports(monkeypatch: pytest.MonkeyPatch, data: bytes, **options: Any) -> tup
         slow = check_bytes(data, **options)
     assert (fast.engine, slow.engine) == ("msgspec", "python")
     return fast.model_dump(exclude={"engine"}), slow.model_dump(exclude={"engine"})
+
+
+SCALARS: list[Any] = [None, True, 0, 1, -1, 1.0, 0.5, 1e22, 2**70, "", "é", "\u2028", "\u007f"]
+SCHEMA_KEYS = ("type", "description", "properties", "required", "items", "enum", "default", "minimum", "anyOf", "x-own")
+
+
+def schema(chance: random.Random, depth: int = 0) -> Any:
+    """Returns a schema of a parameter as data sets have them, in places with values that are none."""
+    if depth > 5 or chance.random() < 0.1:
+        return chance.choice(SCALARS)
+    values: dict[str, Callable[[], Any]] = {
+        "type": lambda: chance.choice(("string", "number", ["string", "null"])),
+        "properties": lambda: {name: schema(chance, depth + 1) for name in chance.sample("abcdé", chance.randint(0, 3))},
+        "required": lambda: ["a"], "items": lambda: schema(chance, depth + 1), "anyOf": lambda: [schema(chance, depth + 1)],
+        "enum": lambda: chance.sample(SCALARS, 2),
+    }  # fmt: skip
+    keys = chance.sample(SCHEMA_KEYS, chance.randint(0, 4))
+    return {key: values[key]() if key in values else chance.choice(SCALARS) for key in keys}
+
+
+def declarations(chance: random.Random, is_usual: bool) -> list[Any]:
+    tools: list[Any] = []
+    for number in range(chance.randint(0, 3)):
+        function: Row = {"name": f"tool_{number}", "description": chance.choice(("", "A tool.", "été"))}
+        if chance.random() < 0.9:
+            usual = {"type": "object", "properties": {"a": {"type": "string", "description": str(chance.random())}}}
+            function["parameters"] = usual if is_usual else schema(chance)
+        tools.append({"type": "function", "function": function})
+    if not is_usual and tools and chance.random() < 0.3:
+        odd: Any = chance.choice(
+            (None, 1, [], {}, {"type": "function"}, {"type": "function", "function": {"name": ""}}, tools[0])
+        )
+        tools.insert(chance.randrange(len(tools)), odd)
+    return tools
+
+
+def rows_with_tools(chance: random.Random, are_usual: bool, number: int = 900) -> list[bytes]:
+    """Returns lines of conversations, most of which declare tools of their own."""
+    library = [declarations(chance, is_usual=False) for _ in range(20)]
+    rows: list[bytes] = []
+    for _ in range(number):
+        tools = declarations(chance, are_usual or chance.random() < 0.9)
+        tools = chance.choice(library) if chance.random() < 0.1 else tools
+        name = chance.choice(("tool_0", "tool_1"))
+        call = {"id": "c", "type": "function", "function": {"name": name, "arguments": '{"a": "x"}'}}
+        messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+        if not tools or chance.random() < 0.2:
+            messages[1] = {"role": "assistant", "content": "a"}
+        row: Row = {"messages": messages, "tools": tools}
+        rows.append(json.dumps(row, ensure_ascii=chance.random() < 0.5).encode())
+    return rows

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.finetune.validation.engines import SEEDS, lines
+from tests.finetune.validation.engines import SEEDS, lines, rows_with_tools
 from together_adapters.finetune import Fixes, load, write_jsonl
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.records import Row
@@ -158,6 +158,15 @@ def test_files_of_records(kind: str, seed: int, tmp_path: Path, monkeypatch: pyt
 def test_files_of_damaged_lines(form: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(f"{form}{seed}")
     (path := tmp_path / "data.jsonl").write_bytes(b"\n".join(lines(chance, form, chance.choice((2, 40, 300)))))
+    for options in [OPTIONS[0], *chance.sample(OPTIONS, 2)]:
+        assert_same(lambda: load(path), tmp_path / "a.jsonl", monkeypatch, **options)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("are_usual", [True, False])
+def test_files_with_tools_of_their_own(seed: int, are_usual: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(f"{seed}{are_usual}")
+    (path := tmp_path / "data.jsonl").write_bytes(b"\n".join(rows_with_tools(chance, are_usual)))
     for options in [OPTIONS[0], *chance.sample(OPTIONS, 2)]:
         assert_same(lambda: load(path), tmp_path / "a.jsonl", monkeypatch, **options)
 

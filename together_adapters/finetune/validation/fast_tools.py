@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
-from msgspec import UNSET, Meta, MsgspecError, Raw, Struct, UnsetType, defstruct
+from msgspec import UNSET, MsgspecError, Raw, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
 from pydantic_core import from_json, to_json
 
@@ -14,29 +16,27 @@ from together_adapters.finetune.validation.row_schemas import NonEmptyStr
 _MAX_DECLARATIONS: Final = 64
 _MAX_TOOLS: Final = 256
 _MAX_BYTES: Final = 65_536
-_LEVELS: Final = 4
-_new: Final = tuple.__new__  # twice as fast as the class
+_LEVELS: Final = 6
 T = TypeVar("T")
-_Nothing = Annotated[int, Meta(gt=0, lt=0)]  # no value is of this type
-_Scalar = str | int | bool | None  # parsers write floats in different ways
+_new: Final = tuple.__new__  # twice as fast as the class
 
 
-def _usual_schema(levels: int) -> type[Struct]:
-    """Returns a type of the usual JSON schemas that are nested in so many levels; a type that names itself would have no bound."""
-    inner: Any = _usual_schema(levels - 1) if levels > 1 else _Nothing
-    types: dict[str, Any] = {
-        "type": str | list[str], "description": str, "properties": dict[str, inner], "required": list[str], "items": inner,
-        "enum": list[_Scalar], "default": _Scalar, "title": str, "format": str, "minimum": int, "maximum": int,
-        "additionalProperties": bool, "anyOf": list[inner],
-    }  # fmt: skip
-    fields = [(name, kind | UnsetType, UNSET) for name, kind in types.items()]
-    return defstruct("UsualSchema", fields, forbid_unknown_fields=True, gc=False)
+def _usual_object(levels: int) -> Any:
+    """Returns a type of JSON objects of up to so many levels, without floats, which parsers write in different ways."""
+    usual: Any = str | int | bool | None
+    for _ in range(levels):
+        usual = str | int | bool | list[usual] | dict[str, usual] | None
+    return dict[str, usual]
+
+
+_Parameters: Final = _usual_object(_LEVELS)
+_Function: Final = _usual_object(_LEVELS + 1)
 
 
 class _UsualFunction(Struct, forbid_unknown_fields=True, gc=False):
     name: NonEmptyStr
     description: str | UnsetType = UNSET
-    parameters: _usual_schema(_LEVELS) | UnsetType | None = UNSET  # type: ignore[valid-type]
+    parameters: _Parameters | UnsetType | None = UNSET  # type: ignore[valid-type]
     strict: bool | UnsetType = UNSET
 
 
@@ -47,57 +47,70 @@ class UsualTool(Struct, forbid_unknown_fields=True, gc=False):
     function: _UsualFunction
 
 
+UsualDeclaration: Final = list[dict[str, str | _Function]]  # type: ignore[valid-type]
+"""Usual tools with their keys in any order."""
+
+
+class Tool(NamedTuple):
+    """A declaration of a tool: its length, and its JSON where it is written."""
+
+    name: str
+    chars: int
+    json: bytes | None = None
+
+
 class Tools(NamedTuple):
     """The tools of a row."""
 
-    names: frozenset[str]
+    names: AbstractSet[str]
     chars: int
     any: bool
-
-
-class _Tool(NamedTuple):
-    name: str
-    chars: int
+    json: Raw | None = None
 
 
 NO_TOOLS: Final = Tools(frozenset(), 0, any=False)
 _decode_each: Final = Decoder(list[Raw]).decode
-_encode: Final = Encoder().encode
+_encode_lines: Final = Encoder().encode_lines
 
 
 class ToolReader:
-    """Reads declarations of tools: knows whole ones again; if most are new, single tools; if most of these are new, none."""
+    """Reads declarations of tools, and knows them again: whole ones until most are new, then single tools until most are new."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Callable[[bytes], Tool | None] | None = None) -> None:
+        self._parse = parse or parse_tool
         self._declarations: _Cache[Tools | None] = _Cache(_MAX_DECLARATIONS)
-        self._tools: _Cache[_Tool | None] = _Cache(_MAX_TOOLS)
+        self._tools: _Cache[Tool | None] = _Cache(_MAX_TOOLS)
 
     @property
-    def is_useful(self) -> bool:
-        """Whether declarations or tools repeat."""
-        return self._declarations.is_useful or self._tools.is_useful
+    def kind(self) -> Literal["whole", "each", "new"]:
+        """What repeats: whole declarations, each tool, or nothing."""
+        return "whole" if self._declarations.is_useful else "each" if self._tools.is_useful else "new"
 
-    def read(self, declaration: Raw) -> Tools | None:
-        """Returns the tools of a declaration; None if it is invalid."""
-        if self._declarations.is_useful:
-            key, cache = bytes(declaration), self._declarations
-            cache.reads += 1
-            return cache.values[key] if key in cache.values else cache.add(key, self._read_each(key))
-        return self._read_each(declaration)
+    def read(self, declaration: Raw | list[Raw]) -> Tools | None:
+        """Returns the tools of a row, given a declaration or its tools; None if one is invalid."""
+        if type(declaration) is not Raw:
+            return self._read_each(declaration)
+        cache, key = self._declarations, bytes(declaration)
+        cache.reads += 1
+        return cache.values[key] if key in cache.values else cache.add(key, self._read_whole(key))
 
-    def _read_each(self, declaration: bytes | Raw) -> Tools | None:
+    def _read_whole(self, declaration: bytes) -> Tools | None:
         try:
-            texts = _decode_each(declaration)
+            return self._read_each(_decode_each(declaration))
         except MsgspecError:
             return None
+
+    def _read_each(self, declarations: list[Raw]) -> Tools | None:
         cache, values = self._tools, self._tools.values
-        cache.reads += len(texts)
-        tools = [values[key] if (key := bytes(text)) in values else cache.add(key, _parse_tool(key)) for text in texts]
-        names = frozenset([tool[0] for tool in tools if tool])
+        cache.reads += len(declarations)
+        tools = [values[key] if (key := bytes(text)) in values else cache.add(key, self._parse(key)) for text in declarations]
+        names = {tool[0] for tool in tools if tool}
         if len(names) < len(tools):
             return None
         chars = sum([tool[1] for tool in tools if tool]) + max(len(tools) + 1, 2)  # brackets and commas
-        return _new(Tools, (names, chars, bool(tools)))
+        texts = [json for tool in tools if tool and (json := tool[2])]
+        json = Raw(b"[" + b",".join(texts) + b"]") if len(texts) == len(tools) else None
+        return _new(Tools, (names, chars, bool(tools), json))
 
 
 class _Cache(Generic[T]):
@@ -122,19 +135,25 @@ class _Cache(Generic[T]):
         return value
 
 
-def usual_tools(tools: list[UsualTool]) -> Tools | None:
-    """Returns the tools of a usual declaration; None if it is invalid."""
+def usual_tools(declarations: Sequence[list[UsualTool] | UnsetType]) -> list[Tools] | None:
+    """Returns the tools of rows that are declared in the usual way; None if some are invalid."""
     try:
-        json = _encode(tools)
+        json = _encode_lines([tools or () for tools in declarations]).decode()
     except OverflowError:
         return None
-    names = frozenset([tool.function.name for tool in tools])
-    if len(names) < len(tools):
-        return None
-    return _new(Tools, (names, len(json) if json.isascii() else len(json.decode()), bool(tools)))
+    rows: list[Tools] = []
+    for tools, text in zip(declarations, json.split("\n"), strict=False):  # a line feed also ends the last one
+        if tools is UNSET:
+            rows.append(NO_TOOLS)
+            continue
+        names = {tool.function.name for tool in tools}
+        if len(names) < len(tools):
+            return None
+        rows.append(_new(Tools, (names, len(text), bool(tools), None)))
+    return rows
 
 
-def _parse_tool(text: bytes) -> _Tool | None:
+def parse_tool(text: bytes) -> Tool | None:
     """Parses a declaration of one tool as rows are parsed, and as deep as in its row; returns None if it is invalid."""
     try:
         ((tool,),) = from_json(b"[[" + text + b"]]", allow_inf_nan=False)
@@ -146,4 +165,4 @@ def _parse_tool(text: bytes) -> _Tool | None:
     name = function.get("name")
     if not isinstance(name, str) or not name or not isinstance(function.get("parameters", {}), dict | None):
         return None
-    return _Tool(name, len(to_json(tool).decode()))
+    return Tool(name, len(to_json(tool).decode()))

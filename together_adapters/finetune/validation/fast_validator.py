@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from msgspec import UNSET, DecodeError, UnsetType
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, defstruct
 from msgspec.json import Decoder
 
-from together_adapters.finetune.validation.fast_tools import NO_TOOLS, ToolReader, UsualTool, usual_tools
-from together_adapters.finetune.validation.row_schemas import Conversation, General, Instruction, Preference, TextConversation
+from together_adapters.finetune.validation.fast_tools import NO_TOOLS, ToolReader, Tools, UsualTool, usual_tools
+from together_adapters.finetune.validation.row_schemas import (
+    CallConversation,
+    Conversation,
+    General,
+    Instruction,
+    Preference,
+    TextConversation,
+)
 from together_adapters.finetune.validation.valid_rows import (
     ValidRows,
+    measure_calls,
     measure_conversations,
     measure_general,
     measure_instructions,
@@ -28,12 +35,6 @@ from together_adapters.finetune.validation.valid_rows import (
 _LONG_LINE: Final = 32_768
 _PAUSE: Final = 8
 _BYTES_PER_LONG_ROW: Final = 128
-
-
-class UsualConversation(Conversation):
-    """A conversation whose tools are declared in a usual way."""
-
-    tools: list[UsualTool] | UnsetType = UNSET  # type: ignore[assignment]
 
 
 Parse: TypeAlias = Callable[[Any], ValidRows | None]
@@ -115,8 +116,6 @@ def _has_one_row_per_line(lines: bytes, rows: int) -> bool:
 
 
 _decode_texts: Final = Decoder(TextConversation).decode_lines
-_decode_conversations: Final = Decoder(Conversation).decode_lines
-_decode_usual_conversations: Final = Decoder(UsualConversation).decode_lines
 _decode_preferences: Final = Decoder(Preference).decode_lines
 _decode_general: Final = Decoder(General).decode_lines
 _decode_instructions: Final = Decoder(Instruction).decode_lines
@@ -126,12 +125,35 @@ def _texts(lines: bytes) -> ValidRows | None:
     return measure_texts(decode(_decode_texts, lines))
 
 
-def _conversations(reader: ToolReader, lines: bytes) -> ValidRows | None:
-    """Parses conversations with tools, weights, reasoning and text parts."""
-    if not reader.is_useful and (rows := decode(_decode_usual_conversations, lines)):
-        return measure_conversations(rows, [NO_TOOLS if row.tools is UNSET else usual_tools(row.tools) for row in rows])
-    rows = decode(_decode_conversations, lines)
-    return measure_conversations(rows, [NO_TOOLS if row.tools is UNSET else reader.read(row.tools) for row in rows])
+class _WithTools:
+    """Parses conversations with tools, in the usual way those that differ from row to row."""
+
+    def __init__(self, schema: type[Struct], measure: Callable[[list[Any], Sequence[Tools | None]], ValidRows | None]) -> None:
+        self._measure = measure
+        self._reader = ToolReader()
+        self._decoders = ToolDecoders(schema, list[UsualTool])
+
+    def __call__(self, lines: bytes) -> ValidRows | None:
+        kind = self._reader.kind
+        if kind == "new" and (rows := decode(self._decoders["new"], lines)):
+            tools = usual_tools([row.tools for row in rows])
+            return None if tools is None else self._measure(rows, tools)
+        rows, read = decode(self._decoders["whole" if kind == "whole" else "each"], lines), self._reader.read
+        return self._measure(rows, [NO_TOOLS if row.tools is UNSET else read(row.tools) for row in rows])
+
+
+class ToolDecoders(dict[str, Callable[[bytes], list[Any]]]):
+    """Decoders of lines with conversations, by what repeats in their tools; each is made when it is needed."""
+
+    def __init__(self, schema: type[Struct], new: Any) -> None:
+        self._schema = schema
+        self._types: dict[str, Any] = {"whole": Raw, "each": list[Raw], "new": new}
+
+    def __missing__(self, kind: str) -> Callable[[bytes], list[Any]]:
+        fields = [("tools", self._types[kind] | UnsetType, UNSET)]
+        schema = defstruct(self._schema.__name__, fields, bases=(self._schema,), forbid_unknown_fields=True, gc=False)
+        self[kind] = Decoder(schema).decode_lines
+        return self[kind]
 
 
 def _preferences(lines: bytes) -> ValidRows | None:
@@ -148,7 +170,11 @@ def _instructions(lines: bytes) -> ValidRows | None:
 
 def _parsers() -> Mapping[str, tuple[Parse, ...]]:
     return {
-        "conversation": (_texts, partial(_conversations, ToolReader())),
+        "conversation": (
+            _texts,
+            _WithTools(CallConversation, measure_calls),
+            _WithTools(Conversation, measure_conversations),
+        ),
         "preference": (_preferences,),
         "general": (_general,),
         "instruction": (_instructions,),

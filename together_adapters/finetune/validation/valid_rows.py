@@ -15,6 +15,8 @@ from together_adapters.finetune.validation.check_tools import is_json_object
 from together_adapters.finetune.validation.fast_tools import Tools
 from together_adapters.finetune.validation.row_schemas import (
     Assistant,
+    CallConversation,
+    CallingAssistant,
     General,
     Instruction,
     Preference,
@@ -23,6 +25,7 @@ from together_adapters.finetune.validation.row_schemas import (
     TextConversation,
     TextMessage,
     TextPart,
+    TextResult,
     TextSystem,
     TextUser,
     Tool,
@@ -138,8 +141,83 @@ def _count_roles(turns: list[int]) -> dict[str, int]:
     return {"system": sum(turns) - 2 * pairs, "user": pairs, "assistant": pairs}
 
 
+def measure_calls(rows: Sequence[CallConversation], tool_sets: Sequence[Tools | None]) -> ValidRows | None:
+    """Returns conversations of texts and tool calls, with the tools of each; None if not all are valid."""
+    chars: list[int] = []
+    trained_chars = 0
+    calls: list[str] = []
+    has_parallel_calls = False
+    for row, tools in zip(rows, tool_sets, strict=True):
+        facts = _measure_calls(row.messages, tools, calls) if tools else None
+        if facts is None:
+            return None
+        chars.append(facts[0])
+        trained_chars += facts[1]
+        has_parallel_calls = has_parallel_calls or facts[2]
+    return ValidRows(
+        "conversation",
+        chars,
+        [len(row.messages) for row in rows],
+        _roles_in(rows),
+        trained_chars,
+        0,
+        Counter(calls),
+        bool(calls) or any(tools.any for tools in tool_sets if tools),
+        has_parallel_calls,
+    )
+
+
+def _measure_calls(messages: list[Any], tools: Tools, calls: list[str]) -> tuple[int, int, bool] | None:
+    """Returns the characters of a valid row, those that are trained on, and whether it has parallel calls; adds its calls."""
+    names, chars, trained_chars = tools.names, tools.chars, 0
+    open_calls: set[str] = set()
+    has_parallel_calls = False
+    last: type = NoneType
+    for message in messages:
+        kind, content = type(message), message.content
+        if kind is TextResult:
+            if message.tool_call_id not in open_calls:
+                return None
+            open_calls.remove(message.tool_call_id)
+            chars += len(content)
+        elif open_calls or kind is last:
+            return None
+        elif kind is CallingAssistant:
+            if last is NoneType or last is TextSystem:
+                return None
+            size = len(content) if content else 0
+            if tool_calls := message.tool_calls:
+                for call in tool_calls:
+                    function = call.function
+                    name, arguments = function.name, function.arguments
+                    if name not in names or call.id in open_calls or not _is_object(arguments):
+                        return None
+                    open_calls.add(call.id)
+                    calls.append(name)
+                    size += len(name) + len(arguments)
+                has_parallel_calls = has_parallel_calls or len(tool_calls) > 1
+            elif not size or content.isspace():
+                return None
+            chars += size
+            trained_chars += size
+        elif kind is TextSystem and last is not NoneType:
+            return None
+        else:
+            chars += len(content)
+        last = kind
+    return (chars, trained_chars, has_parallel_calls) if last is CallingAssistant else None
+
+
 _decode_object: Final = Decoder(dict[str, Any]).decode
-_ROLES: Final[dict[type, str]] = {System: "system", User: "user", Assistant: "assistant", Tool: "tool"}
+_ROLES: Final[dict[type, str]] = {
+    System: "system", User: "user", Assistant: "assistant", Tool: "tool",
+    TextSystem: "system", TextUser: "user", CallingAssistant: "assistant", TextResult: "tool",
+}  # fmt: skip
+
+
+def _roles_in(rows: Sequence[Any]) -> dict[str, int]:
+    types = Counter(map(type, chain.from_iterable([row.messages for row in rows])))
+    return {_ROLES[kind]: count for kind, count in types.items()}
 
 
 def measure_conversations(rows: Sequence[Any], tool_sets: Sequence[Tools | None]) -> ValidRows | None:
@@ -157,13 +235,11 @@ def measure_conversations(rows: Sequence[Any], tool_sets: Sequence[Tools | None]
         has_parallel_calls = has_parallel_calls or facts[2]
         has_reasoning = has_reasoning or facts[3]
         weighted += facts[4]
-    lists = [row.messages for row in rows]
-    types = Counter(map(type, chain.from_iterable(lists)))
     return ValidRows(
         "conversation",
         chars,
-        [*map(len, lists)],
-        {_ROLES[kind]: count for kind, count in types.items()},
+        [len(row.messages) for row in rows],
+        _roles_in(rows),
         trained_chars,
         weighted,
         Counter(calls),

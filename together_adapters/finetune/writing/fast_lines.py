@@ -6,7 +6,7 @@ A line is written here only if conversion, fixes and validation would give the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -19,11 +19,12 @@ from together_adapters.finetune.formats.layouts.text_calls import may_be_marked
 from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.readers.fields import FORMAT_COLUMNS
 from together_adapters.finetune.records import Unconvertible
-from together_adapters.finetune.validation.fast_tools import NO_TOOLS, ToolReader, Tools
-from together_adapters.finetune.validation.fast_validator import Parse, decode
+from together_adapters.finetune.validation.fast_tools import NO_TOOLS, Tool, ToolReader, Tools, UsualDeclaration, parse_tool
+from together_adapters.finetune.validation.fast_validator import Parse, ToolDecoders, decode
 from together_adapters.finetune.validation.json_values import to_plain_json
 from together_adapters.finetune.validation.row_schemas import (
     Assistant,
+    CallConversation,
     Conversation,
     General,
     Instruction,
@@ -36,6 +37,7 @@ from together_adapters.finetune.validation.row_schemas import (
 )
 from together_adapters.finetune.validation.valid_rows import (
     ValidRows,
+    measure_calls,
     measure_conversations,
     measure_general,
     measure_instructions,
@@ -44,7 +46,6 @@ from together_adapters.finetune.validation.valid_rows import (
 )
 from together_adapters.finetune.writing.fixes import Fixes
 
-_MAX_DECLARATIONS: Final = 64
 _MAX_COLUMNS: Final = 50
 _SHORT: Final = 4000
 """JSON of fewer bytes has no number with too many digits."""
@@ -94,29 +95,28 @@ _MESSAGES: Final[Mapping[type, type[Any]]] = {
     _Human: TextUser, _User: TextUser, _Gpt: TextAssistant, _Assistant: TextAssistant, _System: TextSystem,
 }  # fmt: skip
 encode_lines: Final = Encoder().encode_lines
+_encode: Final = Encoder().encode
 _decode: Final = Decoder().decode
 
 
 def line_parsers(fixes: Fixes) -> dict[str, tuple[Parse, ...]]:
     """Returns the parsers of lines for the formats of `conversion.LINE_SCHEMAS`."""
-    with_tools = partial(_write_with_tools, ToolReader(), _Declarations(fixes), fixes)
+    calls = _WithTools(CallConversation, measure_calls, _write_calls, fixes)
+    others = _WithTools(Conversation, measure_conversations, write_conversations, fixes)
     writers: dict[str, tuple[tuple[type[Struct], _Write], ...]] = {
-        "messages": ((TextConversation, _write_texts), (Conversation, with_tools)),
+        "messages": ((TextConversation, _write_texts), (Conversation, others.write)),
         "preference": ((Preference, _write_preferences), (_Pair, _write_pairs)),
         "text": ((General, _write_general),),
         "prompt_completion": ((Instruction, _write_instructions),),
         "sharegpt": ((_ShareGpt, _write_sharegpt),),
     }
-    writers["openai"] = writers["messages"]
-    return {name: tuple(_parsers(DATA_FORMATS[name].reads, pairs, fixes)) for name, pairs in writers.items()}
-
-
-def _parsers(reads: frozenset[str] | None, writers: Iterable[tuple[type[Struct], _Write]], fixes: Fixes) -> Iterator[Parse]:
-    """Yields the parsers of a format that reads some columns: each schema alone, then each with harmless columns."""
-    for schema, write in writers:
-        yield partial(_parse, Decoder(schema).decode_lines, write)
-    for schema, write in writers if fixes.strip_columns else ():
-        yield _WithColumns(schema, write, FORMAT_COLUMNS.union(reads or ()))
+    parsers: dict[str, tuple[Parse, ...]] = {}
+    for name, pairs in writers.items():
+        alone: list[Parse] = [partial(_parse, Decoder(schema).decode_lines, write) for schema, write in pairs]
+        columns = FORMAT_COLUMNS.union(DATA_FORMATS[name].reads or ())
+        beside = [_WithColumns(schema, write, columns) for schema, write in pairs] if fixes.strip_columns else []
+        parsers[name] = (*([alone[0], calls, others] if name == "messages" else alone), *beside)
+    return {**parsers, "openai": parsers["messages"]}
 
 
 def _parse(decode_lines: Callable[[bytes], list[Any]], write: _Write, lines: bytes) -> ValidRows | None:
@@ -233,26 +233,54 @@ def _write_instructions(rows: list[Instruction]) -> ValidRows | None:
     return None if is_marked else with_lines(rows, measure_instructions(rows))
 
 
-def _write_with_tools(
-    reader: ToolReader, declarations: _Declarations, fixes: Fixes, rows: list[Conversation]
-) -> ValidRows | None:
-    tool_sets: list[Tools | None] = []
-    for row in rows:
-        if row.tools is UNSET:
-            tool_sets.append(NO_TOOLS)
-            continue
-        json = declarations.get(row.tools)
-        if json is None:
+class _WithTools:
+    """Parses and writes conversations with tools of one schema."""
+
+    def __init__(
+        self, schema: type[Struct], measure: Callable[..., ValidRows | None], write: Callable[..., ValidRows | None], fixes: Fixes
+    ) -> None:  # fmt: skip
+        self._measure, self._write, self._fixes = measure, write, fixes
+        self._reader = ToolReader(partial(_parse_tool, fixes.strip_nulls))
+        self._decoders = ToolDecoders(schema, UsualDeclaration)
+
+    def __call__(self, lines: bytes) -> ValidRows | None:
+        kind = self._reader.kind
+        if kind == "new" and (rows := decode(self._decoders["new"], lines)):
+            return self.write(rows, partial(_usual_tools, self._fixes.strip_nulls))
+        return self.write(decode(self._decoders["whole" if kind == "whole" else "each"], lines))
+
+    def write(self, rows: list[Any], read: Callable[[Any], Tools | None] | None = None) -> ValidRows | None:
+        """Writes rows of the schema."""
+        read = read or self._reader.read
+        tool_sets: list[Tools | None] = []
+        for row in rows:
+            if row.tools is UNSET:
+                tool_sets.append(NO_TOOLS)
+                continue
+            tools = read(row.tools)
+            if tools is None or tools.json is None:
+                return None
+            tool_sets.append(tools)
+            row.tools = tools.json
+        valid = self._measure(rows, tool_sets)
+        if valid is None or any(_is_marked(one.content) for row in rows for one in row.messages if type(one.content) is str):
             return None
-        tool_sets.append(reader.read(row.tools))
-        row.tools = json
-    valid = measure_conversations(rows, tool_sets)
-    if valid is None or any(_is_marked(one.content) for row in rows for one in row.messages if type(one.content) is str):
+        return self._write(rows, valid, self._fixes)
+
+
+def _write_calls(rows: list[CallConversation], valid: ValidRows, fixes: Fixes) -> ValidRows | None:
+    if valid.tools and fixes.null_arguments == "drop":
         return None
-    return write_conversations(rows, valid, fixes, are_loaded=True)
+    rows_with_nulls = 0
+    for row in rows if fixes.strip_nulls else ():
+        nulls = [message for message in row.messages if message.content is None]
+        for message in nulls:
+            message.content = UNSET
+        rows_with_nulls += bool(nulls)
+    return with_lines(rows, valid, {NULLS_STRIPPED: rows_with_nulls} if rows_with_nulls else None)
 
 
-def write_conversations(rows: list[Conversation], valid: ValidRows, fixes: Fixes, *, are_loaded: bool) -> ValidRows | None:
+def write_conversations(rows: list[Conversation], valid: ValidRows, fixes: Fixes, *, are_loaded: bool = True) -> ValidRows | None:
     """Writes conversations; `are_loaded` says that some reasoning is still to be converted."""
     if valid.tools and fixes.null_arguments == "drop":
         return None
@@ -274,36 +302,41 @@ def write_conversations(rows: list[Conversation], valid: ValidRows, fixes: Fixes
     return with_lines(rows, valid, {NULLS_STRIPPED: rows_with_nulls} if rows_with_nulls else None)
 
 
-class _Declarations:
-    """Declarations of tools as they are written; the latest are known again."""
+def _parse_tool(strips_nulls: bool, text: bytes) -> Tool | None:
+    """Parses a tool, with its JSON as it is written unless it is converted or fixed."""
+    tool = parse_tool(text)
+    return tool and tool._replace(json=_json_of(text, strips_nulls))
 
-    def __init__(self, fixes: Fixes) -> None:
-        self._strips_nulls = fixes.strip_nulls
-        self._results: dict[bytes, Raw | None] = {}
 
-    def get(self, declaration: Raw) -> Raw | None:
-        """Returns a declaration as it is written; None if it is converted or fixed."""
-        text = bytes(declaration)
-        if text not in self._results:
-            if len(self._results) == _MAX_DECLARATIONS:
-                self._results.clear()
-            self._results[text] = self._write(text)
-        return self._results[text]
-
-    def _write(self, text: bytes) -> Raw | None:
+def _json_of(text: bytes, strips_nulls: bool) -> bytes | None:
+    try:
+        tool = _decode(text)
+    except (MsgspecError, ValueError, RecursionError):
+        return None
+    if not are_plain_tools([tool], strips_nulls=strips_nulls):
+        return None
+    json = to_json(tool)
+    if len(json) > _SHORT or json.count(b"{") + json.count(b"[") > _SHALLOW:
         try:
-            tools = _decode(text)
-        except (MsgspecError, ValueError, RecursionError):
+            to_plain_json({"tools": [tool]})
+        except Unconvertible:
             return None
-        if not are_plain_tools(tools, strips_nulls=self._strips_nulls):
-            return None
-        json = to_json(tools)
-        if len(json) > _SHORT or json.count(b"{") + json.count(b"[") > _SHALLOW:
-            try:
-                to_plain_json({"tools": tools})
-            except Unconvertible:
-                return None
-        return Raw(json)
+    return json
+
+
+def _usual_tools(strips_nulls: bool, tools: list[dict[str, Any]]) -> Tools | None:
+    """Returns usual tools with their JSON; None if they are invalid, converted or fixed."""
+    if not are_plain_tools(tools, strips_nulls=strips_nulls):
+        return None
+    functions = [tool["function"] for tool in tools]
+    names = {name for function in functions if isinstance(name := function.get("name"), str) and name}
+    if len(names) < len(tools) or not all(isinstance(function.get("parameters", {}), dict | None) for function in functions):
+        return None
+    try:
+        json = _encode(tools)
+    except OverflowError:
+        return None
+    return Tools(names, len(json) if json.isascii() else len(json.decode()), bool(tools), Raw(json))
 
 
 def are_plain_tools(tools: Any, *, strips_nulls: bool) -> bool:
