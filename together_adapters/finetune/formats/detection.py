@@ -46,6 +46,8 @@ _DECISIONS: Final = ("accept", "reject", "ignore")
 """What Prodigy's `answer` says of an annotation."""
 _BESIDE_ANSWERS: Final = frozenset({"chosen", "messages"})
 """Columns beside which a list of answers is no data of its own."""
+_PLAIN: Final = ({"role", "content"}, {"from", "value"})
+"""The keys of a message or turn with text only."""
 _PARTS: Final = (("prompt", "instruction"), ("input", "context"), ("completion", "output"))
 _OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
 _OTEL: Final = ("gen_ai.",)
@@ -69,12 +71,12 @@ def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading,
     readings: dict[Reading, None] = {}
     several = False
     columns = _columns_with_values(records)
-    seen: set[tuple[tuple[str, bool], ...]] = set()
+    seen: set[tuple[tuple[Any, ...], ...]] = set()
     for record in records:
-        if texts := _texts_in(record):
-            if texts in seen:
+        if shape := _shape_of(record):
+            if shape in seen:
                 continue
-            seen.add(texts)
+            seen.add(shape)
         refuse(record, pair)
         try:
             of_record = readings_of(record, columns.get(tuple(record), ()) if isinstance(record, dict) else (), pair)
@@ -114,14 +116,31 @@ def readings_of(record: Any, columns: tuple[str, ...], pair: str | None = None) 
     return [Reading(name) for name in names]
 
 
-def _texts_in(record: Any) -> tuple[tuple[str, bool], ...]:
-    """Returns the columns of a record of plain texts, which alone say how it is read, and which have a value; none for others."""
+def _shape_of(record: Any) -> tuple[tuple[Any, ...], ...]:
+    """Returns what says alone how a record of texts, or of messages with texts, is read; nothing for other records.
+
+    That is the columns, which of them have a value, and the keys and roles of the first and last message.
+    """
     if type(record) is not dict or "type" in record or "chat" in record:
         return ()
-    for value in record.values():
-        if type(value) is not str or value[:1] in ("{", "[") or value[:1].isspace():
+    shape: list[tuple[Any, ...]] = []
+    for column, value in record.items():
+        if type(value) is str:
+            if value[:1] in ("{", "[") or value[:1].isspace():
+                return ()
+            shape.append((column, value != ""))
+        elif type(value) is list and value and column in ("messages", "conversations"):
+            for message in (value[0], value[-1]):
+                if (
+                    type(message) is not dict
+                    or message.keys() not in _PLAIN
+                    or not all(type(text) is str for text in message.values())
+                ):
+                    return ()
+                shape.append((column, *message, message.get("role")))
+        else:
             return ()
-    return tuple((column, value != "") for column, value in record.items())
+    return tuple(shape)
 
 
 def _with_answers(reading: Reading, record: dict[str, Any]) -> Reading:
