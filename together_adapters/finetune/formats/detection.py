@@ -46,7 +46,7 @@ _DECISIONS: Final = ("accept", "reject", "ignore")
 """What Prodigy's `answer` says of an annotation."""
 _BESIDE_ANSWERS: Final = frozenset({"chosen", "messages"})
 """Columns beside which a list of answers is no data of its own."""
-_PLAIN: Final = ({"role", "content"}, {"from", "value"})
+_TEXT_KEYS: Final = ({"role", "content"}, {"from", "value"})
 """The keys of a message or turn with text only."""
 _PARTS: Final = (("prompt", "instruction"), ("input", "context"), ("completion", "output"))
 _OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
@@ -133,7 +133,7 @@ def _shape_of(record: Any) -> tuple[tuple[Any, ...], ...]:
             for message in (value[0], value[-1]):
                 if (
                     type(message) is not dict
-                    or message.keys() not in _PLAIN
+                    or message.keys() not in _TEXT_KEYS
                     or not all(type(text) is str for text in message.values())
                 ):
                     return ()

@@ -30,7 +30,7 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}"]', re.DOTALL)
 _FIRST_KEY: Final = re.compile(rb'\s*\[\s*(\{\s*"[^"\\]{1,100}")')
 _MAX_TRIES: Final = 20
 _LONG_ITEM: Final = 1 << 20
-_FEW: Final = 64
+_MAX_SEARCHES: Final = 64
 _SPACE: Final = b" \t\r\n"
 _MESSAGES: Final = re.compile(rb'\s*\[\s*\{[^{}\[\]]{0,200}"role"\s*:')
 
@@ -309,11 +309,11 @@ def _lines(head: bytes, file: BufferedReader, name: str, byte_range: ByteRange |
 def _line_feeds(data: bytes) -> int:
     """Counts line feeds: searching takes a step for each line, counting reads every byte."""
     index = -1
-    for count in range(_FEW):
+    for count in range(_MAX_SEARCHES):
         index = data.find(b"\n", index + 1)
         if index < 0:
             return count
-    return _FEW + data.count(b"\n", index + 1)
+    return _MAX_SEARCHES + data.count(b"\n", index + 1)
 
 
 def line_items(lines: Lines) -> Iterator[Item]:

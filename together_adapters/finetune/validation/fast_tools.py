@@ -23,10 +23,10 @@ _new: Final = tuple.__new__  # twice as fast as the class
 
 def _usual_object(levels: int) -> Any:
     """Returns a type of JSON objects of up to so many levels, without floats, which parsers write in different ways."""
-    usual: Any = str | int | bool | None
+    value: Any = str | int | bool | None
     for _ in range(levels):
-        usual = str | int | bool | list[usual] | dict[str, usual] | None
-    return dict[str, usual]
+        value = str | int | bool | list[value] | dict[str, value] | None
+    return dict[str, value]
 
 
 _Parameters: Final = _usual_object(_LEVELS)

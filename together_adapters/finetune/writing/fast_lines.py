@@ -114,8 +114,8 @@ def line_parsers(fixes: Fixes) -> dict[str, tuple[Parse, ...]]:
     for name, pairs in writers.items():
         alone: list[Parse] = [partial(_parse, Decoder(schema).decode_lines, write) for schema, write in pairs]
         columns = FORMAT_COLUMNS.union(DATA_FORMATS[name].reads or ())
-        beside = [_WithColumns(schema, write, columns) for schema, write in pairs] if fixes.strip_columns else []
-        parsers[name] = (*([alone[0], calls, others] if name == "messages" else alone), *beside)
+        with_columns = [_WithColumns(schema, write, columns) for schema, write in pairs] if fixes.strip_columns else []
+        parsers[name] = (*([alone[0], calls, others] if name == "messages" else alone), *with_columns)
     return {**parsers, "openai": parsers["messages"]}
 
 
