@@ -13,7 +13,7 @@ that the service generates the answers itself, from a template of the question; 
 It asks about a shop, with its rules in the prompt and without them. It prints the scores and labels of both prompts, how often each is
 the better one, and the questions where they differ.
 
-With `TOGETHER_API_KEY` set, five jobs answer and judge six questions each (about 60 chats, 20,000 tokens, about a cent) and take some
+With `TOGETHER_API_KEY` set, five jobs answer and judge six questions each (about 70 chats, 20,000 tokens, about a cent) and take some
 minutes. Without a key, it runs on the emulator, whose judge counts the words that an answer shares with the reference, and costs
 nothing.
 

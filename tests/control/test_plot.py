@@ -42,10 +42,10 @@ def figure_of(ledger: Ledger, by: str, title: str = "") -> Any:
 
 @given(st.integers(0, 10**16), st.integers(0, 10**16))
 def test_intervals_are_few(first: int, length: int) -> None:
-    """From a minute to some centuries."""
+    """From a second to some centuries."""
     width = interval_width(first, first + length) // timedelta(microseconds=1)
     assert (first + length) // width - first // width < MAX_INTERVALS + 1
-    assert width % 60_000_000 == 0
+    assert width % 1_000_000 == 0
 
 
 def test_a_timeline_has_every_call_once() -> None:
@@ -138,14 +138,16 @@ def test_labels_of_an_axis_differ_and_are_true(count: int, step: timedelta, pric
 
 
 @needs_matplotlib
-def test_calls_of_seconds_are_one_minute() -> None:
+def test_calls_of_seconds() -> None:
     from together_adapters.control.plot import draw
 
     ledger = ledger_of(10, timedelta(seconds=2), price=0.018)
     width = ledger._width(None, None)
     (axes,) = draw(ledger.timeline("model", width=width), width, "model").axes
-    assert labels_of(axes.xaxis) == ["00:00\n2026-11-01"]
-    assert labels_of(axes.yaxis) == ["$0.00", "$0.05", "$0.10", "$0.15"]
+    assert labels_of(axes.xaxis)[:3] == ["00:00:00\n2026-11-01", "00:00:05", "00:00:10"]
+    assert labels_of(axes.yaxis) == ["$0.000", "$0.005", "$0.010", "$0.015"]
+    assert axes.get_title(loc="left") == "Dollars per second, by model"
+    assert axes.figure.get_suptitle() == "$0.1800, 2026-11-01 00:00:00 to 2026-11-01 00:00:18 (UTC)"
 
 
 @needs_matplotlib

@@ -18,7 +18,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @given(st.integers(0, 4 * 10**15), st.one_of(st.integers(0, 10**9), st.integers(0, 10**13), st.integers(0, 10**16)))
 def test_ticks_are_few_and_differ(start: int, length: int) -> None:
-    """Of a minute to some centuries."""
+    """Of a second to some centuries."""
     width = interval_width(start, start + length)
     first, last = (EPOCH + (time * MICROSECOND) // width * width for time in (start, start + length))
     result = ticks(first, last, width)
@@ -38,6 +38,7 @@ HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
     ("first", "last", "width", "labels"),
     [
         ("2026-11-01T09:30", "2026-11-01T09:30", HOUR / 60, ["09:30\n2026-11-01"]),
+        ("2026-11-01T23:59:59", "2026-11-02T00:00:01", HOUR / 3600, ["23:59:59\n2026-11-01", "00:00:00\n2026-11-02", "00:00:01"]),
         ("2026-11-01T09:30", "2026-11-01T09:32", HOUR / 60, ["09:30\n2026-11-01", "09:31", "09:32"]),
         ("2026-12-31T22:00", "2027-01-01T00:00", HOUR, ["22:00\n2026-12-31", "23:00", "00:00\n2027-01-01"]),
         ("2026-11-01T09:31", "2026-11-01T10:20", HOUR / 60, ["09:40\n2026-11-01", "09:50", "10:00", "10:10", "10:20"]),

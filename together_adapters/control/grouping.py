@@ -10,7 +10,7 @@ from together_adapters.control.rows import EPOCH, printable
 
 MAX_INTERVALS: Final = 60
 _TAG: Final = "CASE tags WHEN '' THEN NULL ELSE (SELECT value FROM json_each(tags) WHERE key = ?) END"
-_MINUTES: Final = (1, 5, 15, 60, 3 * 60, 6 * 60, 24 * 60, 7 * 24 * 60)
+_SECONDS: Final = (1, 5, 15, 60, 5 * 60, 15 * 60, 3600, 3 * 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
 
 
 class Group(NamedTuple):
@@ -38,8 +38,8 @@ def interval(width: timedelta) -> Group:
 
 def interval_width(first: int, last: int) -> timedelta:
     """Returns the length of intervals of which at most 60 cover the time between two times of the database."""
-    for minutes in _MINUTES:
-        width = timedelta(minutes=minutes)
+    for seconds in _SECONDS:
+        width = timedelta(seconds=seconds)
         length = width // timedelta(microseconds=1)
         if last // length - first // length < MAX_INTERVALS:
             return width

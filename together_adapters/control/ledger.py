@@ -176,7 +176,7 @@ class Ledger:
 
         Args:
             key: A key, as those of `by`.
-            width: The length of an interval; None chooses one from a minute to weeks, so that there are at most 60 intervals.
+            width: The length of an interval; None chooses one from a second to weeks, so that there are at most 60 intervals.
             since: Only calls that began at this time or later.
             until: Only calls that began before.
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.control.dollars import format_dollars, fraction_digits
-from together_adapters.control.time_axis import ticks
+from together_adapters.control.time_axis import clock, ticks
 from together_adapters.control.usage import Usage
 from together_adapters.plots import GREY, INK, require_matplotlib, round_values, set_style, step_digits
 
@@ -22,7 +22,13 @@ Series = Mapping[str, Mapping[datetime, float]]
 _COLOURS: Final = ("#4c72b0", "#dd8452", "#55a868", "#8172b3", "#c44e52", "#937860", "#64b5cd")
 _MAX_NAME: Final = 48
 _BAR: Final = 0.9  # of an interval
-_UNITS: Final = {"week": timedelta(weeks=1), "day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
+_UNITS: Final = {
+    "week": timedelta(weeks=1),
+    "day": timedelta(days=1),
+    "hour": timedelta(hours=1),
+    "minute": timedelta(minutes=1),
+    "second": timedelta(seconds=1),
+}
 
 
 def draw(timeline: Timeline, width: timedelta, key: str, title: str = "") -> Figure:
@@ -123,6 +129,6 @@ def _period(timeline: Timeline, width: timedelta) -> str:
     if not timeline:
         return ""
     first, last = timeline[0][0][0], timeline[-1][0][0]
-    pattern = "%Y-%m-%d" if width >= _UNITS["day"] else "%Y-%m-%d %H:%M"
+    pattern = "%Y-%m-%d" if width >= _UNITS["day"] else f"%Y-%m-%d {clock(width)}"
     period = f"{first:{pattern}}" if first == last else f"{first:{pattern}} to {last:{pattern}}"
     return f", {period} (UTC)"

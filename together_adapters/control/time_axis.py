@@ -10,13 +10,17 @@ from together_adapters.control.rows import EPOCH
 
 MAX_TICKS: Final = 9
 _DAY, _WEEK = timedelta(days=1), timedelta(weeks=1)
-_STEPS: Final = [timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720)] + [
-    _DAY,
-    2 * _DAY,
-    _WEEK,
+_STEPS: Final = [timedelta(seconds=seconds) for seconds in (1, 2, 5, 10, 15, 30)] + [
+    *(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720)),
+    *(_DAY, 2 * _DAY, _WEEK),
 ]
 _MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 2400, 6000, 12_000)
 _YEAR: Final = 12
+
+
+def clock(step: timedelta) -> str:
+    """Returns how times of a day are written that are so far apart."""
+    return "%H:%M" if step >= timedelta(minutes=1) else "%H:%M:%S"
 
 
 class Ticks(NamedTuple):
@@ -47,7 +51,7 @@ def _labels(times: Sequence[datetime], step: timedelta) -> list[str]:
         return [f"{time:%Y-%m-%d}" for time in times]
     dates = [None, *(time.date() for time in times)]
     return [
-        f"{time:%H:%M}" if date == time.date() else f"{time:%H:%M}\n{time:%Y-%m-%d}"
+        f"{time:{clock(step)}}" if date == time.date() else f"{time:{clock(step)}\n%Y-%m-%d}"
         for time, date in zip(times, dates, strict=False)
     ]
 
