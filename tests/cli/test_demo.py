@@ -66,9 +66,9 @@ def test_all_of_it_in_a_pipe(run: Run) -> None:
         assert f"{name}, on the same client, streams the same answer, word for word (" in features
     assert re.search(r"429 injected, retry-after 0\.5 s: .* attempt 2 answered after 0\.[5-9]\d s; then slowed down", features)
     assert re.search(r"stream broken after \d+ of \d+ words: IncompleteStreamError, .* complete at attempt 2\.", features)
-    assert re.search(r"3\d\d texts in 3 requests, [\d,]+ tokens, .* nearest to the question: \S", features)
+    assert re.search(r"\d{3} texts in [34] requests, [\d,]+ tokens, .* nearest to the question: \S", features)
     assert re.search(r"Tools 2 calls in one answer, .* count_passages\(word='yield'\) = \d+, python_version\(\) = 3\.", features)
-    assert re.search(r"Ledger 11 calls \(1 estimated\), 14 requests: [\d,]+ tokens in, \d+ out; worth \$0\.\d+ at", features)
+    assert re.search(r"Ledger 11 calls \(1 estimated\), 1[45] requests: [\d,]+ tokens in, \d+ out; worth \$0\.\d+ at", features)
 
 
 def test_as_json(run: Run) -> None:
@@ -88,7 +88,8 @@ def test_what_nothing_answers_has_no_sources(run: Run, question: str) -> None:
     result = run("demo", "--answer-only", "--question", question, **NO_SERVICE)
     assert "\nSources     none: the passages do not answer this question.\n" in result.out
     assert "[1]" not in result.out
-    assert ("I don't know" in result.out) == (question == UNANSWERED)
+    assert ("No passage shares a word" in result.out) == (question != UNANSWERED)
+    assert ("Used" in result.out) == (question == UNANSWERED)
 
 
 def test_a_service_with_a_key_and_no_framework(emulator: Emulator) -> None:
@@ -182,7 +183,7 @@ def test_menu(terminal: Terminal) -> None:
     assert "\x1b[30;43m" in screen  # the cited sentence
     screen = without_styles(screen)
     assert screen.startswith("together-adapters ")
-    assert screen.count(f"{UNANSWERED}\nA number, or a question of your own. Enter: 1. q or Ctrl-D: leave.\n> ") == 3
+    assert screen.count(f"  6  {UNANSWERED}\nA number, or a question of your own. Enter: 1. q or Ctrl-D: leave.\n") == 3
     assert "I don't know" in screen
     assert re.search(r"^\[\d\] +The pass statement$", screen, re.MULTILINE)
 
@@ -191,7 +192,7 @@ def test_an_error_ends_one_answer_of_the_menu(terminal: Terminal, emulator: Emul
     emulator.inject(Fault("stream-error", after=20))
     screen = without_styles(terminal("demo", "--answer-only", typed=[("> ", "1\n"), ("error: ", "q\n")]))
     assert re.search(r"^error: .*stream", screen, re.MULTILINE)
-    assert screen.count("leave.\n> ") == 2
+    assert screen.count("Ctrl-D: leave.\n") == 2
 
 
 def test_end_of_input_at_the_menu(terminal: Terminal) -> None:

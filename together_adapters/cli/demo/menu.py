@@ -14,16 +14,16 @@ QUESTIONS: Final = (
     "When is the finally clause of a try statement executed?",
     "What does a decorator do to a function definition?",
     "How are default parameter values evaluated?",
-    "What is the height of Mount Everest?",
+    "How do I read a CSV file with pandas?",
 )
-"""The last is not answered by the language reference."""
+"""The language reference does not answer the last."""
 _EXIT_WORDS: Final = frozenset({"q", "quit", "exit", ":q", "bye"})
 
 
 def read_question() -> str | None:
     """Shows the menu; returns the question, or None if the user leaves."""
-    write("\n" + "".join(f"  {bold(str(number))}  {text}\n" for number, text in enumerate(QUESTIONS, 1)))
-    write(dim("A number, or a question of your own. Enter: 1. q or Ctrl-D: leave.") + "\n")
+    lines = [f"  {bold(str(number))}  {text}" for number, text in enumerate(QUESTIONS, 1)]
+    write("\n".join(["", *lines, dim("A number, or a question of your own. Enter: 1. q or Ctrl-D: leave."), ""]))
     while True:
         line = _read_line()
         if line is None or line.lower() in _EXIT_WORDS:

@@ -57,7 +57,8 @@ class Run:
         citations = sources(answer, context) if is_answered else []
         self._show_sources(citations, is_answered=is_answered)
         usage = since(self.service, earlier)
-        self.page.line("Used", f"{usage.requests} calls: {usage_text(usage)}.")
+        if usage.requests:
+            self.page.line("Used", f"{usage.requests} calls: {usage_text(usage)}.")
         tour = Tour(self.service, self.reference, question, text, answer)
         return {
             "question": question,
