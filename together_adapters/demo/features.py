@@ -20,7 +20,7 @@ from together_adapters.errors import IncompleteStreamError, TogetherError
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, TABLE_DATE
 
 RETRY_AFTER: Final = 0.5
-CUT_AFTER: Final = 40
+CUT_AFTER: Final = 20
 """Events of a stream before it is cut, those of reasoning among them."""
 
 
