@@ -193,7 +193,7 @@ def http_library(transport: str) -> Any:
 
 @pytest.fixture(scope="session")
 def shared_emulator() -> Iterator[Emulator]:
-    with serve(job_seconds=0.5) as running:
+    with serve(job_seconds=0.5, any_model=True) as running:
         yield running
 
 
@@ -208,7 +208,7 @@ def idle_emulator(shared_emulator: Emulator) -> Iterator[Callable[[], Emulator]]
                 if not emulators[-1].in_flight:
                     return emulators[-1]
                 time.sleep(0.005)
-            emulators.append(stack.enter_context(serve(job_seconds=0.5)))
+            emulators.append(stack.enter_context(serve(job_seconds=0.5, any_model=True)))
             return emulators[-1]
 
         yield emulator

@@ -24,7 +24,8 @@ def test_streamed_and_complete_output_are_equal(run: Run, emulator: Emulator) ->
 
 def test_options_in_the_request(run: Run, emulator: Emulator) -> None:
     run(
-        *CHAT,
+        *CHAT[:-1],
+        "Qwen/Qwen3.5-9B",
         *("--message", "user", "-", "--audio-url", "https://x.test/a.wav", "--max-tokens", 5, "--stop", "a", "--stop", "b"),
         *("--temperature", 0, "--top-p", 0.5, "--top-k", 40, "--min-p", 0.1, "--repetition-penalty", 1.1, "--no-stream"),
         *("--presence-penalty", 0.1, "--frequency-penalty", 0.2, "--extra-body", '{"seed": 7}'),
@@ -41,7 +42,7 @@ def test_options_in_the_request(run: Run, emulator: Emulator) -> None:
         }
     ]
     assert body == {
-        "model": MODEL,
+        "model": "Qwen/Qwen3.5-9B",
         "max_tokens": 5,
         "stop": ["a", "b"],
         "temperature": 0.0,

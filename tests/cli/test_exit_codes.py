@@ -108,7 +108,8 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
 
 
 def test_missing_key(run: Run) -> None:
-    assert "TOGETHER_API_KEY" in one_error(run("models", "list", TOGETHER_API_KEY="", code=2))
+    message = one_error(run("models", "list", TOGETHER_API_KEY="", TOGETHER_BASE_URL="", code=2))
+    assert "pass --api-key KEY or set TOGETHER_API_KEY" in message and "`together-adapters emulator`" in message
 
 
 def test_group_without_a_command_shows_its_help(run: Run) -> None:

@@ -48,6 +48,13 @@ def run(recipe: str, *arguments: str, **changes: str) -> subprocess.CompletedPro
     )
 
 
+@pytest.fixture
+def emulator(emulator: Emulator) -> Iterator[Emulator]:
+    """The emulator as users have it: a recipe names models that exist."""
+    with emulator.behave(any_model=False):
+        yield emulator
+
+
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[str]:
     """A mode of the emulator of the test: one that grants more than the service of today, and one that serves no more."""

@@ -98,14 +98,18 @@ def text(check: Checked) -> None:
     check("POST", "/chat/completions", {**ASK, "model": "deepseek-ai/DeepSeek-R1"})
     for more in ({}, {"stream": True}, {"logprobs": 1, "echo": True}, {"logprobs": 1, "stream": True}):
         check("POST", "/completions", {"model": MODEL, "prompt": "One, two", **more})
-    check("POST", "/embeddings", {"model": "a/b", "input": ["a", "b"]})
+    check("POST", "/embeddings", {"model": "BAAI/bge-base-en-v1.5", "input": ["a", "b"]})
     for more in ({}, {"return_documents": True}):
-        check("POST", "/rerank", {"model": "a/rank", "query": "a", "documents": ["a", "b"], **more})
+        check("POST", "/rerank", {"model": "Salesforce/Llama-Rank-V1", "query": "a", "documents": ["a", "b"], **more})
 
 
 def media(check: Checked) -> None:
     for more in ({}, {"response_format": "base64", "n": 2}):
-        check("POST", "/images/generations", {"model": "a/flux", "prompt": "x", "width": 64, "height": 64, **more})
+        check(
+            "POST",
+            "/images/generations",
+            {"model": "black-forest-labs/FLUX.1-schnell", "prompt": "x", "width": 64, "height": 64, **more},
+        )
     speech = {"model": "cartesia/sonic", "input": "Good morning. Hi.", "voice": "x"}
     wav = check("POST", "/audio/speech", speech)
     for more in ({}, {"alignment": "word"}):
@@ -115,7 +119,7 @@ def media(check: Checked) -> None:
             check("POST", path, data=form, files={"file": ("a.wav", wav)})
     check("GET", "/voices")
     for prompt in ("a cat", "[fail]"):
-        job = check("POST", "/v2/videos", {"model": "a/film", "prompt": prompt, "width": 64, "height": 64})
+        job = check("POST", "/v2/videos", {"model": "minimax/video-01-director", "prompt": prompt, "width": 64, "height": 64})
         check.until_end(f"/v2/videos/{job['id']}")
 
 
@@ -127,7 +131,7 @@ def account(check: Checked) -> None:
     check("GET", f"/jobs/{upload['data']['job_id']}")
     check("GET", "/jobs")
     scaling = {"min_replicas": 1, "max_replicas": 2}
-    new = {"model": "a/b", "hardware": "1x_nvidia_h100_80gb_sxm", "autoscaling": scaling}
+    new = {"model": "essentialai/rnj-1-instruct", "hardware": "1x_nvidia_h100_80gb_sxm", "autoscaling": scaling}
     path = f"/endpoints/{check('POST', '/endpoints', new)['id']}"
     check("GET", "/endpoints")
     check("GET", path)

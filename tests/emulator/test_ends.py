@@ -27,7 +27,7 @@ from together_adapters.emulator import serve
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored where the tests run under nohup
 with serve(allow_code_execution=True, job_seconds=600) as emulator:
     print(emulator.base_url)
-    print(f"TOGETHER_API_KEY={{emulator.api_key}}", flush=True)
+    print(emulator.exports, flush=True)
     sys.stdin.readline()
     {end}
 """
@@ -90,7 +90,7 @@ def test_nothing_is_left(name: str, tmp_path: Path) -> None:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as process:
         assert process.stdout and process.stdin
-        url, key = process.stdout.readline().strip(), process.stdout.readline().strip().removeprefix("TOGETHER_API_KEY=")
+        url, _, key = (process.stdout.readline().strip().rpartition("=")[2] for _ in range(3))
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=HANG, verify=False) as http:
             processes = run_code(http)
         assert list(tmp_path.rglob("file"))

@@ -54,13 +54,14 @@ def routes() -> list[tuple[str, str]]:
 BODIES: dict[str, bytes] = {
     "nothing": b"",
     "deep": DEEP.encode(),
-    "deep inside": b'{"model": "a/b", "messages": %b, "parameters": %b, "training_file": %b}' % ((DEEP.encode(),) * 3),
+    "deep inside": b'{"model": "openai/gpt-oss-120b", "messages": %b, "parameters": %b, "training_file": %b}'
+    % ((DEEP.encode(),) * 3),
     "deep object": b'{"a":' * 3_000 + b"1" + b"}" * 3_000,
     "null": b"null",
     "number": b"1e999",
     "digits": b'{"n": ' + b"9" * 5_000 + b"}",
     "no text": b'\xff\xfe{"a"',
-    "broken": b'{"model": "a/b"',
+    "broken": b'{"model": "openai/gpt-oss-120b"',
     "odd values": json.dumps(
         {name: {"x": [None]} for name in ("model", "messages", "prompt", "input", "purpose", "parts")}
     ).encode(),

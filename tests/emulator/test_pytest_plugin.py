@@ -21,7 +21,7 @@ def test_nothing_is_imported_without_use():
 def test_clients_find_it(together_emulator):
     from together_adapters import Together
     with Together() as client:
-        said = client.chat.completions.create(model="acme/any", messages=[{"role": "user", "content": "Say hello to Ann."}])
+        said = client.chat.completions.create(model="openai/gpt-oss-120b", messages=[{"role": "user", "content": "Say hello to Ann."}])
     assert said.choices[0].message.content == "Hello to Ann."
     assert len(together_emulator.requests) == 1
 
@@ -46,7 +46,7 @@ def test_options(together_emulator):
 
 def test_limits_and_bill(together_emulator):
     from together_adapters import RateLimitError, Together
-    question = {"model": "acme/any", "messages": [{"role": "user", "content": "Hello!"}]}
+    question = {"model": "openai/gpt-oss-120b", "messages": [{"role": "user", "content": "Hello!"}]}
     with Together(max_retries=0) as client:
         usage = client.chat.completions.create(**question).usage
         with pytest.raises(RateLimitError):
@@ -60,7 +60,7 @@ def test_limits_and_bill(together_emulator):
 MARKED = """
 import os
 import pytest
-from together_adapters import RateLimitError, Together
+from together_adapters import NotFoundError, RateLimitError, Together
 
 def ask(**options):
     with Together(**options) as client:
@@ -89,6 +89,15 @@ class TestWithReplies:
 def test_that_may_leave_replies():
     pass
 
+@pytest.mark.together(replies=["Paris."], any_model=True)
+def test_any_name():
+    assert ask().content == "Paris."
+
+@pytest.mark.together(replies=["Paris."], allow_unused=True)
+def test_names_are_real_by_default():
+    with pytest.raises(NotFoundError, match="Unable to access model small"):
+        ask()
+
 def test_without():
     assert "TOGETHER_BASE_URL" not in os.environ
 """
@@ -110,13 +119,13 @@ def test_that_fails_itself():
 @pytest.mark.together(replies=[lambda request: {"content": request["seed"]}])
 def test_function():
     with pytest.raises(BadRequestError), Together() as client:
-        client.chat.completions.create(model="acme/any", messages=[{"role": "user", "content": "x"}])
+        client.chat.completions.create(model="openai/gpt-oss-120b", messages=[{"role": "user", "content": "x"}])
 
 @pytest.mark.together
 def test_error(together_emulator):
     together_emulator.behave(unscripted="refuse")
     with Together() as client:
-        client.chat.completions.create(model="acme/any", messages=[{"role": "user", "content": "x"}])
+        client.chat.completions.create(model="openai/gpt-oss-120b", messages=[{"role": "user", "content": "x"}])
 
 @pytest.mark.together(reply="Paris.")
 def test_argument():
@@ -164,7 +173,7 @@ def test_options_are_a_fixture_to_override(tmp_path: Path) -> None:
 def test_the_marker(tmp_path: Path) -> None:
     status, output = run(tmp_path, MARKED)
     assert status == 0, output
-    assert "4 passed" in output
+    assert "6 passed" in output
 
 
 def test_what_fails_with_the_marker(tmp_path: Path) -> None:
@@ -178,7 +187,7 @@ def test_what_fails_with_the_marker(tmp_path: Path) -> None:
     assert "  reply('Lyon.')" in output
     assert "ERROR at teardown of test_that_fails_itself" not in output  # a test that fails by itself has one failure
     assert "The function that makes a reply of the emulator failed:" in output and "KeyError: 'seed'" in output
-    assert "@pytest.mark.together takes replies, fault, models, limits, allow_unused, not 'reply'" in output
+    assert "@pytest.mark.together takes replies, fault, models, any_model, limits, allow_unused, not 'reply'" in output
     assert "\n@pytest.mark.together cannot answer {'text': 'Paris.'}: a reply has no 'text'" in output
     assert "emulator.reply sets one" in output
     assert not any(words in output for words in ("exchange.py", "sync_driver.py", "resources/chat.py", "During handling"))

@@ -173,6 +173,8 @@ def test_the_command_prints_its_url_and_ends_on_a_signal(number: signal.Signals)
     process = command("--strict", "--api-key", "only")
     assert process.stdout is not None
     url = process.stdout.readline().strip()
+    exports = [process.stdout.readline().strip() for _ in range(2)]
+    assert exports == [f"export TOGETHER_BASE_URL={url}", "export TOGETHER_API_KEY=only"]
     answer = httpx.post(
         f"{url}/chat/completions", json={**BODY, "odd": 1}, headers={"authorization": "Bearer only"}, verify=False
     )
@@ -186,7 +188,8 @@ def test_the_command_prints_its_url_and_ends_on_a_signal(number: signal.Signals)
 @pytest.mark.parametrize(
     ("arguments", "offer", "serves_embeddings"),
     [
-        ([], "Beyond the service of today it grants embedding, .*x-emulator-grants.*", True),
+        ([], "Unknown models get a 404 .*Beyond the service of today it grants embedding, .*x-emulator-grants.*", True),
+        (["--any-model"], "It answers by any name of a model. Beyond the service of today it grants .*", True),
         (["--strict"], "It answers as the service of today.*", False),
         (["--strict", "--model", MODEL, "--model", f"{EMBEDDING}=embedding"], f"It serves only {MODEL}, {EMBEDDING}, .*", True),
         (["--model", MODEL], f"It serves only {MODEL}, .*", False),
@@ -196,6 +199,9 @@ def test_the_command_says_what_it_answers(arguments: list[str], offer: str, serv
     process = command(*arguments)
     assert process.stdout is not None
     url = process.stdout.readline().strip()
+    assert httpx.post(f"{url}/chat/completions", json={**BODY, "model": "acme/x"}, headers=KEY, verify=False).is_success is (
+        "--any-model" in arguments
+    )
     for path, body, is_served in (
         ("/chat/completions", BODY, True), ("/embeddings", {"model": EMBEDDING, "input": "a"}, serves_embeddings),
     ):  # fmt: skip

@@ -134,8 +134,10 @@ def test_9_structured_output_sends_no_switch_of_openai(chat: Any, emulator: Emul
     assert emulator.requests[-1].json["response_format"]["type"] == "regex"
 
 
-def test_10_video(chat: Any, emulator: Emulator) -> None:
-    chat.invoke([HumanMessage([{"type": "video", "url": "https://example.com/a.mp4"}])])
+def test_10_video(connect: Any, emulator: Emulator) -> None:
+    package.ChatTogether(model="Qwen/Qwen3.5-9B", **connect).invoke(
+        [HumanMessage([{"type": "video", "url": "https://example.com/a.mp4"}])]
+    )
     assert emulator.requests[-1].json["messages"][0]["content"][0]["type"] == "video_url"
 
 

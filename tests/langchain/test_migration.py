@@ -18,7 +18,7 @@ from together_adapters.emulator import Emulator
 
 package = import_module(os.environ.get("LANGCHAIN_PEER", "langchain_together_adapters"))
 KEY = "sk-of-a-mover-0123456789"
-MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
+MODEL = "moonshotai/Kimi-K3"
 BGE = "BAAI/bge-base-en-v1.5"
 IGNORED_FIELDS = ("stream_options", "parallel_tool_calls", "encoding_format")
 """Streams request usage; undocumented switches are not sent; vectors are requested as numbers."""

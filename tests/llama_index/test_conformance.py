@@ -11,7 +11,7 @@ from tests.llama_index.conformance import Provider
 from tests.llama_index.conformance.checks import *  # noqa: F403
 from together_adapters.errors import ContextLengthError
 
-MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
+MODEL = "moonshotai/Kimi-K3"  # sees images, too
 
 
 @pytest.fixture

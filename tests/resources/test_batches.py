@@ -41,7 +41,7 @@ def empty_account(emulator: Emulator) -> Iterator[None]:
 def questions(tmp_path: Path) -> Path:
     expected = {
         "one": chat("Say hello to Ann."),
-        "two": chat("Say hello to Bob.", model="org/does-not-exist"),
+        "two": chat("Say hello to Bob.", model="BAAI/bge-base-en-v1.5"),
         "three": chat("hi"),
     }
     return write_input(expected, tmp_path / "questions.jsonl")
@@ -66,7 +66,7 @@ def test_from_requests_to_results(flavour: Flavour, emulator: Emulator, question
         one, two, _ = results
         assert one.body["choices"][0]["message"]["content"]
         assert (one.status_code, one.request) == (200, chat("Say hello to Ann."))
-        assert two.error["code"] == "model_not_available"
+        assert "is an embedding model" in two.error["message"]
     assert [job.id for job in flavour.run(client.batches.list())] == [batch.id]
     assert flavour.run(client.batches.list()).data[0].endpoint == "/v1/chat/completions"
 

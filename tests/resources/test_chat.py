@@ -347,9 +347,9 @@ def test_echo_brings_the_prompt(flavour: Any, question: dict[str, Any]) -> None:
     assert content_logprobs(prompt["logprobs"])[0]["logprob"] is None
 
 
-def test_an_unknown_model_is_an_error_on_both_ways(flavour: Any, question: dict[str, Any]) -> None:
+def test_an_unknown_model_is_an_error_on_both_ways(flavour: Any, emulator: Emulator, question: dict[str, Any]) -> None:
     for stream in (False, True):
-        with pytest.raises(NotFoundError, match="does-not-exist"):
+        with emulator.behave(any_model=False), pytest.raises(NotFoundError, match="does-not-exist"):
             create(flavour, **{**question, "model": "acme/does-not-exist"}, stream=stream)
 
 

@@ -24,6 +24,7 @@ from together_adapters.cli.terminal import note, write
     metavar="NAME[=TYPE]",
     help="Serve only this model, such as BAAI/bge-m3=embedding; can be repeated.",
 )
+@click.option("--any-model", is_flag=True, help="Answer by any name of a model; else an unknown one gets a 404.")
 @click.option("--api-key", metavar="KEY", help="The only accepted key. Default: any key but `invalid` and `bad...`.")
 @click.option("--allow-code-execution", is_flag=True, help="Let the code interpreter run code on this machine.")
 @click.option(
@@ -71,6 +72,7 @@ def emulator(
     port: int,
     strict: bool,
     models: tuple[str, ...],
+    any_model: bool,
     api_key: str | None,
     allow_code_execution: bool,
     allowed_hosts: tuple[str, ...],
@@ -84,9 +86,10 @@ def emulator(
     """Run a local emulator of the Together API until Ctrl-C. The first line of stdout is its base URL.
 
     It accepts any key and needs no network. It is not a language model; --engine puts one behind it. Commands in another shell use it through
-    TOGETHER_BASE_URL. With --allow-code-execution, the second line is the random key that clients need.
+    TOGETHER_BASE_URL and TOGETHER_API_KEY: the next two lines set them, ready to paste.
 
-    By default it grants more than the service of today, which serves no embedding or rerank model and no removed one,
+    Unknown models, models of the wrong kind, and images for models that read text alone get an error, as the service answers
+    them. Else it grants by default more than the service of today, which serves no embedding or rerank model and no removed one,
     and refuses tools together with a response format; a line on stderr says so.
     """
     from together_adapters.emulator import Behaviour, Limits, serve
@@ -101,6 +104,7 @@ def emulator(
     options = {
         "limits": Limits.parse(limits),
         "models": models or None,
+        "any_model": any_model,
         "allow_code_execution": allow_code_execution,
         "job_seconds": job_seconds,
         "allowed_hosts": allowed_hosts,
@@ -109,10 +113,8 @@ def emulator(
     }
     try:
         with serve(port, host, api_key, behaviour, keep=1_000, **options) as server:  # type: ignore[arg-type]
-            is_random = allow_code_execution and api_key is None
-            result = {"base_url": server.base_url} | ({"api_key": server.api_key} if is_random else {})
-            key_line = f"TOGETHER_API_KEY={server.api_key}\n" if is_random else ""
-            session.show(Result(result, lambda _: write(f"{server.base_url}\n{key_line}")))
+            result = {"base_url": server.base_url, "api_key": server.api_key}
+            session.show(Result(result, lambda _: write(f"{server.base_url}\n{server.exports}")))
             note(server.offer)
             stop.wait()
     except BrokenPipeError:

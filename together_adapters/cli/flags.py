@@ -15,6 +15,11 @@ import click
 
 _METHODS: Final = {"data.limit(tokens=...)": "limit_tokens=", "data.dedupe()": "dedupe='example'"}
 """Methods of `TrainingData` that are options of a command."""
+_PROGRAM: Final = {
+    "pass api_key=...": "pass --api-key KEY",
+    "`python -m together_adapters.emulator`": "`together-adapters emulator`",
+}
+"""What is said of the library as a whole, in the words of the program as a whole."""
 _TEXT: Final = r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 _CONVERSION: Final = re.compile(rf"write_jsonl\(load\({_TEXT}\), {_TEXT}\)")
 _DATA_GROUPS: Final = ("ft", "files")
@@ -41,6 +46,8 @@ def with_flags(text: str, *commands: click.Command) -> str:
 
     What only a later command has is named with that command: `ft prepare --pair best_vs_worst`.
     """
+    for words, others in _PROGRAM.items():
+        text = text.replace(words, others)
     if commands:
         text = _CONVERSION.sub(_prepare, text)
     for index, command in enumerate(commands):

@@ -1,6 +1,6 @@
 """`python -m together_adapters.emulator`: runs the emulator until a signal. The first line of stdout is the base URL.
 
-With `--allow-code-execution`, the second is the random key that clients need. A line on stderr says what it answers.
+The next two set the variables by which clients find it, ready to paste. A line on stderr says what it answers.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--model", dest="models", action="append", metavar="NAME[=TYPE]",
         help="serve only this model, such as BAAI/bge-m3=embedding; can be repeated",
     )  # fmt: skip
+    parser.add_argument("--any-model", action="store_true", help="answer by any name of a model; else an unknown one gets a 404")
     parser.add_argument("--api-key", help="the only key to accept (default: any but `invalid` and `bad...`)")
     parser.add_argument("--allow-code-execution", action="store_true", help="let the code interpreter run code on this machine")
     parser.add_argument(
@@ -64,9 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options["limits"] = Limits.parse(options["limits"])
         options["engine"] = command_line_engines(*engine)
         with serve(**options, behaviour=behaviour, keep=1_000) as emulator:
-            sys.stdout.write(f"{emulator.base_url}\n")
-            if options["allow_code_execution"] and options["api_key"] is None:
-                sys.stdout.write(f"TOGETHER_API_KEY={emulator.api_key}\n")
+            sys.stdout.write(f"{emulator.base_url}\n{emulator.exports}")
             sys.stdout.flush()
             sys.stderr.write(f"{emulator.offer}\n")
             stop.wait()

@@ -88,9 +88,9 @@ def limit_exceeded(by: str, limit: int, window: float) -> ApiError:
     return ApiError(429, message, type, error_type=type)
 
 
-def model_not_available(model: str) -> ApiError:
-    """Returns the error for a model that does not exist, or is no longer served."""
-    return ApiError(404, f"Unable to access model {model}; GET /v1/models lists the catalogue.", code="model_not_available")
+def model_not_available(model: str, advice: str = "GET /v1/models lists the catalogue.") -> ApiError:
+    """Returns the error for a model that does not exist, or is no longer served; the beginning of its message is the service's."""
+    return ApiError(404, f"Unable to access model {model}. {advice}", code="model_not_available")
 
 
 def model_not_serverless(model: str) -> ApiError:

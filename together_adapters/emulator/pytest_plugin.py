@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from together_adapters.emulator.server import Emulator
 
 _FIXTURE = "together_emulator"
-_DEFAULTS: dict[str, Any] = {"replies": (), "fault": (), "models": None, "limits": None, "allow_unused": False}
+_DEFAULTS: dict[str, Any] = {
+    "replies": (),
+    "fault": (),
+    "models": None,
+    "any_model": False,
+    "limits": None,
+    "allow_unused": False,
+}
 _RUNNING = pytest.StashKey[tuple["Emulator", bool]]()
 
 
@@ -29,8 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker."""
     config.addinivalue_line(
         "markers",
-        "together(*, replies=[], fault=None, models=None, limits=None, allow_unused=False): runs the test with an emulator that gives these replies, which are texts, functions of the request or dicts of what "
-        "`Emulator.reply` takes, and fails once by `fault`, which may be a list. The test fails if a reply is not asked for.",
+        "together(*, replies=[], fault=None, models=None, any_model=False, limits=None, allow_unused=False): runs the test with an emulator that gives these replies, which are texts, functions of the request or dicts of what "
+        "`Emulator.reply` takes, and fails once by `fault`, which may be a list. A model that does not exist gets a 404, unless `any_model`. The test fails if a reply is not asked for.",
     )
 
 
@@ -93,7 +100,7 @@ def together_emulator(
     arguments = _arguments(request.node)
     options = {
         **together_emulator_options,
-        **{name: arguments[name] for name in ("models", "limits") if arguments[name] is not None},
+        **{name: arguments[name] for name in ("models", "any_model", "limits") if arguments[name]},
     }
     allows_unused = options.pop("allow_unused", False) or arguments["allow_unused"]
     with serve(**options) as emulator:
@@ -105,7 +112,7 @@ def together_emulator(
                 emulator.reply(**reply) if isinstance(reply, Mapping) else emulator.reply(reply)
             except (TypeError, ValueError) as error:
                 raise pytest.fail.Exception(f"@pytest.mark.together cannot answer {reply!r}: {error}", pytrace=False) from None
-        monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
-        monkeypatch.setenv("TOGETHER_API_KEY", emulator.api_key)
+        for name, value in emulator.environment.items():
+            monkeypatch.setenv(name, value)
         request.node.stash[_RUNNING] = emulator, allows_unused
         yield emulator

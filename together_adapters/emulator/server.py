@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, Unpack
 
 from together_adapters.emulator.app import create_app
@@ -46,6 +48,17 @@ class Emulator:
     def api_key(self) -> str:
         """A key that it accepts: the only one where `serve` was given one, or code execution is allowed."""
         return self._state.api_key or "any"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which clients without arguments find it."""
+        return {"TOGETHER_BASE_URL": self.base_url, "TOGETHER_API_KEY": self.api_key}
+
+    @property
+    def exports(self) -> str:
+        """Lines for a shell of this system that set the variables."""
+        form = "$env:{}='{}'\n" if os.name == "nt" else "export {}={}\n"
+        return "".join(form.format(name, value if os.name == "nt" else quote(value)) for name, value in self.environment.items())
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -121,8 +134,9 @@ class Emulator:
             return (
                 "It answers as the service of today: no embedding or rerank model, nothing removed, unless an endpoint is made."
             )
+        names = "It answers by any name of a model" if self.behaviour.any_model else "Unknown models get a 404 (--any-model)"
         return (
-            "Beyond the service of today it grants embedding, rerank, removed and unknown models, unknown parameters, and tools "
+            f"{names}. Beyond the service of today it grants embedding, rerank and removed models, unknown parameters, and tools "
             "with a response format (--strict refuses them); the header x-emulator-grants names what was granted."
         )
 
@@ -251,14 +265,19 @@ def serve(
     keep_bytes: int = DEFAULT_KEEP_BYTES,
     max_stored_bytes: int = DEFAULT_MAX_STORED,
     models: NamedModels | None = None,
+    any_model: bool = False,
     limits: Limits | None = None,
     engine: EngineOption | None = None,
     as_recorded: str | Path | None = None,
 ) -> Iterator[Emulator]:
     """Runs an emulator during a `with` block.
 
-    By default it grants more than the service of today, which answers with an error where it is asked for embedding and rerank
-    models (it serves none), removed models, models that need a dedicated endpoint or consent to data sharing, unknown models and
+    A model that does not exist gets a 404, one of the wrong kind for an endpoint a 400, and so do images sent to a model that reads
+    text alone, and a fine-tune of a model that cannot be tuned, as far as it is known: what exists is the library's table of models,
+    the media models and models to tune that the vendor names, and what was created here.
+
+    Else it grants by default more than the service of today, which answers with an error where it is asked for embedding and rerank
+    models (it serves none), removed models, models that need a dedicated endpoint or consent to data sharing, unknown
     parameters, moderation models, or tools together with a response format. A response that was granted says so in the header
     `x-emulator-grants`. `Behaviour(strict=True)` answers as the service of today, by the dates in the library's table of models.
 
@@ -281,6 +300,8 @@ def serve(
             `"name=embedding"`, or a mapping of names, gives a type; without, it is that of the library's table, or chat. A dict says
             more of a model that the table does not have: `{"id": "acme/small", "context_length": 8192, "reasoning": "reasoning",
             "prices": {"input": 0.1, "output": 0.4}}`; `"*"` is any other name. None serves the models of the mode.
+        any_model: Answer by any name of a model, as if it existed; `Behaviour(any_model=True)` and `emulator.behave(any_model=True)`
+            do the same.
         limits: What the account may send before it gets a 429; see `Limits`. None refuses nothing.
         engine: The OpenAI-compatible server that answers chats, completions and embeddings, in place of rules: its URL, an `Engine`,
             or several for different kinds. It is not sent the keys of clients.
@@ -303,6 +324,8 @@ def serve(
     remote = RemoteModels(engine)
     record = ServiceRecord() if as_recorded is None else ServiceRecord.read(as_recorded)
     behaviour = behaviour or (Behaviour() if as_recorded is None else record.behaviour())
+    if any_model:
+        behaviour = replace(behaviour, any_model=True)
     hosts = AllowedHosts([host, *([allowed_hosts] if isinstance(allowed_hosts, str) else allowed_hosts)])
     if allow_code_execution and api_key is None:
         api_key = secrets.token_urlsafe(24)

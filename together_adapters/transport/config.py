@@ -207,8 +207,13 @@ def environment_key(root: str, *, required: bool = False) -> str:
         return valid_key(key)
     if _is_loopback(host) and not required and _origin(root) not in _environment_origins():
         return ""
-    advice = "(keys: https://api.together.ai/settings/api-keys)"
-    if not (_is_together(host) or _is_loopback(host)):
+    advice = (
+        "(keys: https://api.together.ai/settings/api-keys). To go on without a key, start the emulator, which prints the two "
+        "variables to set: `python -m together_adapters.emulator`"
+    )
+    if _is_loopback(host):
+        advice = "(the emulator and most servers of this machine take any word)"
+    elif not _is_together(host):
         advice = f"where {host[:60]} is a gateway to Together; another server's own key, or any word if it needs none, is api_key"
     raise ConfigurationError(f"no API key: pass api_key=... or set {KEY_VARIABLE} {advice}")
 

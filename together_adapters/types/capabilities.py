@@ -135,9 +135,14 @@ def status(model: str) -> str:
 
 def similar_names(model: str, others: Iterable[str] = ()) -> list[str]:
     """Returns up to three names like that of a model, the most similar first: of the table without models that are gone, and `others`."""
+    return nearest_names(model, (*others, *(name for name, entry in MODELS.items() if not entry.is_removed)))
+
+
+def nearest_names(model: str, names: Iterable[str]) -> list[str]:
+    """Returns up to three of the names that are like that of a model, the most similar first."""
     from difflib import get_close_matches
 
-    names = {name.lower(): name for name in (*others, *(name for name, entry in MODELS.items() if not entry.is_removed))}
+    names = {name.lower(): name for name in names}
     titles = {name.rpartition("/")[2]: name for name in names}
     matches = [
         *get_close_matches(model.lower(), names, cutoff=_SIMILAR),

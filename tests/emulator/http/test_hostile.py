@@ -39,9 +39,9 @@ ODD = {
 }  # fmt: skip
 MANY = {letter: {"$ref": "#/$defs/A"} for letter in "abcdef"}
 BODIES: dict[str, Any] = {
-    "deep": DEEP, "deep inside": f'{{"model":"{MODEL}","messages":{DEEP}}}', "nan": '{"model":NaN}', "infinity": '{"model":"a/b","temperature":-Infinity}',
-    "huge number": f'{{"model":"a/b","seed":{"9" * 5_000}}}', "bad utf-8": b'{"model":"\xff"}', "empty": "", "text": "hello", "list": "[]", "null": "null",
-    "surrogates": r'{"model":"a/b","messages":[{"role":"user","content":"say \ud800 hi"}]}', "surrogate model": r'{"model":"a/\udfff","messages":[{"role":"user","content":"x"}]}',
+    "deep": DEEP, "deep inside": f'{{"model":"{MODEL}","messages":{DEEP}}}', "nan": '{"model":NaN}', "infinity": '{"model":"openai/gpt-oss-120b","temperature":-Infinity}',
+    "huge number": f'{{"model":"openai/gpt-oss-120b","seed":{"9" * 5_000}}}', "bad utf-8": b'{"model":"\xff"}', "empty": "", "text": "hello", "list": "[]", "null": "null",
+    "surrogates": r'{"model":"openai/gpt-oss-120b","messages":[{"role":"user","content":"say \ud800 hi"}]}', "surrogate model": r'{"model":"a/\udfff","messages":[{"role":"user","content":"x"}]}',
     "surrogate tool": chat_body("call it", tools=[tool("f\ud800", "\udfff", **{"\ud800": STRING})], tool_choice="required"),
     "10 MB": chat_body("word " * 2_000_000), "3 MB long": {**chat_body("Go on. " * 500_000), "model": LONG}, "dots": {**chat_body("Context:\n" + "." * 2_000_000 + "\nQuestion: x?"), "model": LONG},
     "blanks": {**chat_body(" \n" * 1_000_000 + "?"), "model": LONG}, "dashes": {**chat_body("below:\n" + "-----\n" * 300_000 + "?"), "model": LONG},
@@ -80,7 +80,7 @@ def test_hostile_bodies(http: httpx.Client, name: str) -> None:
     "body",
     [
         {}, {"input": "x " * 1_500_000}, {"input": ["Instruct: " * 100] * 1_000}, {"input": "\ud800"}, {"input": ["a b c " * 60] * 2_048}, {"input": {}},
-        {"input": "a", "dimensions": "x"}, {"model": "a/b", "input": " ".join(f"w{at}" for at in range(20_000))},
+        {"input": "a", "dimensions": "x"}, {"model": "togethercomputer/m2-bert-80M-32k-retrieval", "input": " ".join(f"w{at}" for at in range(20_000))},
     ],
 )  # fmt: skip
 def test_hostile_embeddings(http: httpx.Client, body: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ def test_hostile_embeddings(http: httpx.Client, body: dict[str, Any]) -> None:
 
 
 def test_hostile_rerank_and_completions(http: httpx.Client) -> None:
-    long = {"model": "acme/ranker", "query": "word x", "documents": ["word " * 1_000] * 1_024}
+    long = {"model": "Salesforce/Llama-Rank-V1", "query": "word x", "documents": ["word " * 1_000] * 1_024}
     for path, body in (
         ("/rerank", long),
         ("/completions", {"model": MODEL, "prompt": ["a", "b"]}),

@@ -283,11 +283,14 @@ def test_the_other_requests_to_models_count(limited: Emulator, http: httpx.Clien
     requests: list[dict[str, Any]] = [
         {"url": "/completions", "json": {"model": MODEL, "prompt": TEXT}},
         {"url": "/embeddings", "json": {"model": "BAAI/bge-base-en-v1.5", "input": TEXT}},
-        {"url": "/rerank", "json": {"model": "acme/ranker", "query": TEXT, "documents": [TEXT]}},
-        {"url": "/images/generations", "json": {"model": "acme/image", "prompt": TEXT, "width": 8, "height": 8}},
-        {"url": "/audio/speech", "json": {"model": "acme/speech", "input": TEXT}},
-        {"url": "/audio/transcriptions", "files": {"file": ("a.wav", b"123")}, "data": {"model": "acme/hears"}},
-        {"url": limited.base_url.replace("/v1", "/v2/videos"), "json": {"model": "acme/video", "prompt": TEXT}},
+        {"url": "/rerank", "json": {"model": "Salesforce/Llama-Rank-V1", "query": TEXT, "documents": [TEXT]}},
+        {
+            "url": "/images/generations",
+            "json": {"model": "black-forest-labs/FLUX.1-schnell", "prompt": TEXT, "width": 8, "height": 8},
+        },
+        {"url": "/audio/speech", "json": {"model": "hexgrad/Kokoro-82M", "input": TEXT}},
+        {"url": "/audio/transcriptions", "files": {"file": ("a.wav", b"123")}, "data": {"model": "openai/whisper-large-v3"}},
+        {"url": limited.base_url.replace("/v1", "/v2/videos"), "json": {"model": "minimax/video-01-director", "prompt": TEXT}},
     ]
     limited.limits = Limits(requests_per_minute=len(requests), window=60)
     for count, request in enumerate(requests, 1):

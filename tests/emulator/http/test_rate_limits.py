@@ -70,7 +70,7 @@ def test_without_limits_the_headers_do_not_contradict_each_other() -> None:
         ("/chat/completions", {"model": MODEL, "messages": [{"role": "user", "content": TEXT}], "stream": True}),
         ("/completions", {"model": MODEL, "prompt": TEXT}),
         ("/embeddings", {"model": EMBEDDING, "input": TEXT}),
-        ("/rerank", {"model": "acme/ranker", "query": TEXT, "documents": [TEXT]}),
+        ("/rerank", {"model": "Salesforce/Llama-Rank-V1", "query": TEXT, "documents": [TEXT]}),
         ("/images/generations", {"model": "black-forest-labs/FLUX.1-schnell", "prompt": TEXT}),
     ],
 )

@@ -206,7 +206,9 @@ def test_completions(flavour: Any, emulator: Emulator) -> None:
 
 def test_embeddings(flavour: Any, emulator: Emulator) -> None:
     def embed(*texts: str, **body: Any) -> Any:
-        return flavour.run(flavour.client(max_retries=0).embeddings.create(model="acme/embedder", input=list(texts), **body))
+        return flavour.run(
+            flavour.client(max_retries=0).embeddings.create(model="Alibaba-NLP/gte-modernbert-base", input=list(texts), **body)
+        )
 
     emulator.reply(embedding=[0.123456789, 1], when="first")
     emulator.reply(embedding=[[1, 0], [0, 1]], usage={"prompt_tokens": 77})
@@ -221,10 +223,13 @@ def test_embeddings(flavour: Any, emulator: Emulator) -> None:
     emulator.clear()
 
 
+@pytest.mark.filterwarnings("ignore::together_adapters.ModelRemovedWarning")
 def test_rerank(flavour: Any, emulator: Emulator) -> None:
     def rank() -> list[tuple[int, float]]:
         result = flavour.run(
-            flavour.client().rerank.create(model="acme/ranker", query="pears", documents=["apple", "pear"], method="rerank")
+            flavour.client().rerank.create(
+                model="Salesforce/Llama-Rank-V1", query="pears", documents=["apple", "pear"], method="rerank"
+            )
         )
         return [(item.index, item.relevance_score) for item in result.results]
 
@@ -240,12 +245,14 @@ def test_images_and_transcripts(flavour: Any, emulator: Emulator) -> None:
     emulator.reply(image=lambda request: [request["prompt"].encode()] * request["n"])
     emulator.reply(transcript="Good morning.", when="call.wav")
     emulator.reply(transcript=lambda form: form["language"])
-    image = flavour.run(client.images.generate(model="acme/painter", prompt="a blue pixel", response_format="base64"))
+    image = flavour.run(
+        client.images.generate(model="black-forest-labs/FLUX.1-schnell", prompt="a blue pixel", response_format="base64")
+    )
     assert b64decode(image.data[0].b64_json) == b"\x89PNG first"
-    two = flavour.run(client.images.generate(model="acme/painter", prompt="red", n=2))
+    two = flavour.run(client.images.generate(model="black-forest-labs/FLUX.1-schnell", prompt="red", n=2))
     assert [httpx.get(item.url, trust_env=False).content for item in two.data] == [b"red", b"red"]
     texts = [
-        flavour.run(client.audio.transcriptions.create(file=(name, b"RIFF"), model="acme/ear", language="de")).text
+        flavour.run(client.audio.transcriptions.create(file=(name, b"RIFF"), model="openai/whisper-large-v3", language="de")).text
         for name in ("call.wav", "other.wav")
     ]
     assert texts == ["Good morning.", "de"]

@@ -12,6 +12,8 @@ from tests.emulator.conftest import ADD, MODEL, MULTIPLY, WEATHER, Chat, events,
 from together_adapters.emulator import Behaviour, Emulator
 from together_adapters.emulator.http.behaviour import CHOICES
 
+VISION = "Qwen/Qwen3.5-9B"
+
 QUESTION = "Context:\nThe lamp is green. It was made in Oslo in 1931 by Ada Berg.\n\nQuestion: When was the lamp made?"
 SEVERAL = "What's the weather in Paris and in London, and what is 2 plus 3?"
 TOOLS = [WEATHER, ADD, MULTIPLY]
@@ -217,7 +219,7 @@ def test_missing_models(chat: Chat, model: str) -> None:
 
 
 def test_unlisted_models_and_models_of_another_type(chat: Chat) -> None:
-    assert chat.whole("hi", model="someone/new-model")["model"] == "someone/new-model"
+    assert chat.whole("hi", {"x-emulator-behaviour": "any-model"}, model="someone/new-model")["model"] == "someone/new-model"
     assert chat.post("hi", model="BAAI/bge-base-en-v1.5").status_code == 400
 
 
@@ -261,13 +263,13 @@ def test_media_are_mentioned(chat: Chat) -> None:
         {"type": "text", "text": "Describe this"},
         *({"type": kind, kind: {"url": "x"}} for kind in ("image_url", "image_url", "video_url")),
     ]
-    assert chat.text([{"role": "user", "content": parts}]).startswith("I received 2 images and a video.")
+    assert chat.text([{"role": "user", "content": parts}], model=VISION).startswith("I received 2 images and a video.")
     conversation = [
         {"role": "user", "content": "Take a picture"},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": {"name": "snap", "arguments": "{}"}}]},
         {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "done"}, {"type": "image_url", "image_url": {"url": "x"}}]},
     ]  # fmt: skip
-    assert chat.text(conversation) == "I received an image. snap says: done."
+    assert chat.text(conversation, model=VISION) == "I received an image. snap says: done."
 
 
 def test_every_behaviour_can_be_set_by_header(emulator: Emulator) -> None:

@@ -15,7 +15,9 @@ LIMITS = {"min_replicas": 1, "max_replicas": 2}
 
 
 def create(http: httpx.Client, **changes: Any) -> httpx.Response:
-    return http.post("/endpoints", json={"model": "acme/chat", "hardware": HARDWARE, "autoscaling": LIMITS, **changes})
+    return http.post(
+        "/endpoints", json={"model": "essentialai/rnj-1-instruct", "hardware": HARDWARE, "autoscaling": LIMITS, **changes}
+    )
 
 
 def until(http: httpx.Client, id: str, state: str) -> list[str]:
@@ -76,7 +78,10 @@ def test_hardware(http: httpx.Client) -> None:
     without_availability = http.get("/hardware").json()["data"]
     assert HARDWARE in [one["id"] for one in without_availability]
     assert all("availability" not in one for one in without_availability)
-    assert {one["availability"]["status"] for one in http.get("/hardware", params={"model": "acme/chat"}).json()["data"]} == {
+    assert {
+        one["availability"]["status"]
+        for one in http.get("/hardware", params={"model": "essentialai/rnj-1-instruct"}).json()["data"]
+    } == {
         "available",
         "unavailable",
         "insufficient",

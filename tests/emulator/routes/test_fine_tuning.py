@@ -199,7 +199,7 @@ def test_limits_and_prices(http: httpx.Client, emulator: Emulator) -> None:
     limits = http.get("/fine-tunes/models/limits", params={"model_name": MODEL}).json()
     assert limits["lora_training"]["max_rank"] == 64
     assert limits["full_training"]["min_batch_size"] == 8
-    large = http.get("/fine-tunes/models/limits", params={"model_name": "meta-llama/Llama-3.3-70B-Instruct"}).json()
+    large = http.get("/fine-tunes/models/limits", params={"model_name": "meta-llama/Llama-3.3-70B-Instruct-Reference"}).json()
     assert (large["full_training"], large["supports_full_training"]) == (None, False)
     assert http.get("/fine-tunes/models/limits", params={"model_name": "nobody"}).status_code == 404
     assert http.get("/fine-tunes/models/supported").json()["models"]

@@ -15,7 +15,7 @@ from together_adapters.emulator import Emulator
 from together_adapters.types.capabilities import MODELS
 
 LARGE = "BAAI/bge-large-en-v1.5"
-RERANK = "acme/ranker"
+RERANK = "Salesforce/Llama-Rank-V1"
 DOCUMENTS = [
     "Otters eat crabs and sleep in dens.",
     "A kiln is an oven that hardens clay.",
@@ -37,7 +37,7 @@ def similarity(one: list[float], two: list[float]) -> float:
 def test_vectors_have_unit_length_and_the_dimensions_of_the_model(http: httpx.Client) -> None:
     for text in ("Otters eat crabs", "a", "", "   ", "世界", "?!"):
         assert math.isclose(math.hypot(*embed(http, text)[0]), 1.0, abs_tol=1e-4)
-    for model, size in ((LARGE, 1024), ("BAAI/bge-base-en-v1.5", 768), ("someone/other-embedder", 768)):
+    for model, size in ((LARGE, 1024), ("BAAI/bge-base-en-v1.5", 768), ("Alibaba-NLP/gte-modernbert-base", 768)):
         body = http.post("/embeddings", json={"model": model, "input": "a"}).json()
         assert (body["object"], body["model"], len(body["data"][0]["embedding"])) == ("list", model, size)
 

@@ -25,7 +25,7 @@ def videos(http: httpx.Client, emulator: Emulator) -> Iterator[httpx.Client]:
 
 
 def start(videos: httpx.Client, **changes: Any) -> httpx.Response:
-    return videos.post("/videos", json={"model": "acme/film", "prompt": "a cat", **changes})
+    return videos.post("/videos", json={"model": "minimax/video-01-director", "prompt": "a cat", **changes})
 
 
 def walk(data: bytes, start: int = 0, end: int | None = None) -> list[tuple[str, int, int]]:
@@ -93,7 +93,12 @@ def test_a_job_advances_by_itself(videos: httpx.Client, monkeypatch: pytest.Monk
 
 
 def test_a_form_is_accepted(videos: httpx.Client) -> None:
-    form = {"model": (None, "acme/film"), "prompt": (None, "a cat"), "seconds": (None, "4"), "size": (None, "1280x720")}
+    form = {
+        "model": (None, "minimax/video-01-director"),
+        "prompt": (None, "a cat"),
+        "seconds": (None, "4"),
+        "size": (None, "1280x720"),
+    }
     assert videos.post("/videos", files=form).json()["size"] == "1280x720"
 
 

@@ -260,17 +260,17 @@ def test_what_the_catalogue_has_no_price_for(emulator: Emulator, http: httpx.Cli
     videos = emulator.base_url.replace("/v1", "/v2/videos")
     code = {"code": "1", "language": "python"}
     for url, body in (
-        ("/images/generations", {"model": "acme/image", "prompt": TEXT, "width": 8, "height": 8}),
-        ("/audio/speech", {"model": "acme/speech", "input": TEXT}),
-        ("/audio/speech", {"model": "acme/speech", "input": TEXT, "stream": True, "response_format": "raw"}),
-        (videos, {"model": "acme/video", "prompt": TEXT}),
+        ("/images/generations", {"model": "black-forest-labs/FLUX.1-schnell", "prompt": TEXT, "width": 8, "height": 8}),
+        ("/audio/speech", {"model": "hexgrad/Kokoro-82M", "input": TEXT}),
+        ("/audio/speech", {"model": "hexgrad/Kokoro-82M", "input": TEXT, "stream": True, "response_format": "raw"}),
+        (videos, {"model": "minimax/video-01-director", "prompt": TEXT}),
         ("/tci/execute", code),
     ):
         assert http.post(url, json=body).status_code == 200
     assert http.post("/audio/translations", files={"file": ("a.wav", b"123")}).status_code == 200
     rows = emulator.bill.rows()
     assert [row.kind for row in rows] == ["image", "speech", "speech", "video", "code", "transcription"]
-    assert [row.model for row in rows][::5] == ["acme/image", "openai/whisper-large-v3"]
+    assert [row.model for row in rows][::5] == ["black-forest-labs/FLUX.1-schnell", "openai/whisper-large-v3"]
     assert {(row.cost, counts(row)) for row in rows} == {(None, (0, 0, 0, 0))}
     total = emulator.bill.total()
     assert (total.requests, total.without_price, total.cost) == (6, 6, 0.0)

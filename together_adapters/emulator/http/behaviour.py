@@ -20,6 +20,7 @@ class Behaviour:
         strict: Be the service of today: serve only the models that the library's table lists as served, or that run on an
             endpoint of the account; refuse `tools` together with a `response_format` (other than text) in one chat request with
             a 400, and unknown request keys, `file` parts and `parallel_tool_calls` with a 422 that names the key.
+        any_model: Answer by any name of a model. Otherwise a name that no model of the service or of the account has gets a 404.
         reasoning: Where reasoning is returned. `auto` follows the capability table and the request; `none` never reasons;
             the others always reason, in that field of the message or in tags at the start of the text.
         usage: Where a stream has its usage: on the chunk with the finish reason, on a separate chunk without choices, either
@@ -45,6 +46,7 @@ class Behaviour:
     """
 
     strict: bool = False
+    any_model: bool = False
     reasoning: Literal["auto", "none", "reasoning", "reasoning_content", "tags"] = "auto"
     usage: Literal["finish", "separate", "asked", "asked-separate", "none"] = "finish"
     cached_tokens: Literal["flat", "nested"] = "nested"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ class Fault:
         retry_after: Seconds in a `retry-after` header.
         retry_after_ms: Milliseconds in a `retry-after-ms` header.
         headers: Further response headers.
-        body: Body to send in place of the error object; all of a `response`, which is what a test wants to send as it is.
+        body: Body to send in place of the error object; all of a `response`, which is what a test wants to send as it is. A dict or list is sent as JSON.
         content_type: Its type.
         seconds: How long to wait.
         after: How many events of the stream are sent before the fault.
@@ -66,7 +66,7 @@ class Fault:
     retry_after: float | str | None = None
     retry_after_ms: float | None = None
     headers: dict[str, str] | tuple[tuple[str, str], ...] = ()
-    body: bytes | str | None = None
+    body: bytes | str | Mapping[str, Any] | Sequence[Any] | None = None
     content_type: str | None = None
     seconds: float = 1.0
     after: int = 2
@@ -82,6 +82,17 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown fault {self.kind!r}; known are {', '.join(KINDS)}")
+        try:
+            self.content  # noqa: B018
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"the body of a fault is bytes, a text, or what JSON can say: {error}") from None
+
+    @property
+    def content(self) -> bytes | None:
+        """The body as it is sent."""
+        if self.body is None or isinstance(self.body, bytes):
+            return self.body
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
 
     @classmethod
     def from_header(cls, header: str) -> Fault:
@@ -236,10 +247,9 @@ def _headers(fault: Fault) -> list[tuple[str, str]]:
 async def _refuse(
     fault: Fault, context: FaultContext, status: int, message: str | None = None, headers: Iterable[tuple[str, str]] = ()
 ) -> None:
-    body = fault.body
-    if body is None:
-        body = json.dumps(_error(replace(fault, message=fault.message or message), status))
-    content = body.encode() if isinstance(body, str) else body
+    content = fault.content
+    if content is None:
+        content = json.dumps(_error(replace(fault, message=fault.message or message), status)).encode()
     await send_response(context, status, content, fault.content_type or JSON_TYPE, [*_headers(fault), *headers])
 
 
@@ -280,9 +290,9 @@ async def _respond(fault: Fault, context: FaultContext) -> None:
             media_type = SSE_TYPE if context.streams else JSON_TYPE
             await send_response(context, fault.status or 200, b"", media_type, _headers(fault))
         case "response":
-            body = fault.body or b""
-            content = body.encode() if isinstance(body, str) else body
-            await send_response(context, fault.status or 200, content, fault.content_type or JSON_TYPE, _headers(fault))
+            await send_response(
+                context, fault.status or 200, fault.content or b"", fault.content_type or JSON_TYPE, _headers(fault)
+            )
         case status:
             await _refuse(fault, context, int(status))
 

@@ -63,7 +63,7 @@ class _TranscriptionRequest(RequestModel):
 
 
 def _create_speech(context: RequestContext) -> Response:
-    model = find_media_model(context, "a speech model")
+    model = find_media_model(context, "speech")
     request = _SpeechRequest.read(context)
     kind = request.response_format
     if request.stream and kind not in ("raw", "pcm"):
@@ -109,7 +109,7 @@ def _aligned_events(text: str, chunks: list[bytes]) -> Iterator[dict[str, Any]]:
 
 def _transcribe(context: RequestContext, task: str = "transcribe") -> dict[str, Any]:
     body = {"model": "openai/whisper-large-v3", **context.body}
-    model = find_media_model(replace(context, body=body), "a transcription model")
+    model = find_media_model(replace(context, body=body), "transcription")
     request = _TranscriptionRequest.read(context)
     text, duration = _recording(request.file)
     context.charge.admit("transcription", model)

@@ -23,7 +23,7 @@ from together_adapters.emulator.http.pending import Pending
 from together_adapters.emulator.http.responses import EventStream, compact
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
-from together_adapters.emulator.routes.served_models import find_served_model
+from together_adapters.emulator.routes.served_models import find_served_model, refuse_media
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
 from together_adapters.emulator.store.nearest_example import TrainingExample, image_urls
 from together_adapters.types.capabilities import Capabilities, capabilities
@@ -98,9 +98,10 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream | Pending:
 
 def _exchange(context: RequestContext) -> ChatExchange | Pending:
     body, strict = context.body, context.behaviour.strict
-    model, facts = find_served_model(context, "chat")
+    model, facts = find_served_model(context)
     job = context.stores.jobs.of_model(model)
     messages = conversation.parse_messages(body.get("messages"), strict)
+    refuse_media(model, facts, (kind for message in messages.messages for kind in message.media))
     prompt_tokens = _prompt_tokens(messages, body)
     params, max_tokens = _ChatRequest.read_with_limit(context, facts, prompt_tokens)
     context.charge.admit("chat", model, facts, prompt_tokens)

@@ -27,7 +27,7 @@ class _CompletionRequest(SamplingRequest):
 
 def complete(context: RequestContext) -> dict[str, Any] | EventStream | CompletionCall:
     """Answers a completion request."""
-    model, facts = find_served_model(context, "complete text")
+    model, facts = find_served_model(context)
     behaviour = context.behaviour
     prompt = _prompt(context.body.get("prompt"))
     prompt_tokens = count_tokens(prompt)

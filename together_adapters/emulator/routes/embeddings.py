@@ -36,7 +36,7 @@ class _EmbeddingRequest(RequestModel):
 
 def embed(context: RequestContext) -> Response | EmbeddingCall:
     """Answers an embedding request."""
-    model, facts = find_served_model(context, "embed", ("embedding",))
+    model, facts = find_served_model(context, "embedding")
     behaviour = context.behaviour
     request = _EmbeddingRequest.read(context)
     _refuse_unsupported(context, request)

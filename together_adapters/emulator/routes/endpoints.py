@@ -11,8 +11,10 @@ from starlette.responses import Response
 
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
-from together_adapters.emulator.store.catalogue import FACTS, OWNER, find_model, serverless_models
+from together_adapters.emulator.routes.served_models import check_exists
+from together_adapters.emulator.store.catalogue import ALL_KINDS, FACTS, OWNER, model_name, serverless_models
 from together_adapters.emulator.store.records import DedicatedEndpoint, ModelUploadJob
+from together_adapters.types.capabilities import capabilities
 
 _Zone = Literal["us-central-4b", "us-east-1a", "eu-north-2c"]
 ZONES: Final = get_args(_Zone)
@@ -50,7 +52,9 @@ class _ModelUpload(RequestModel):
 
 
 def _create(context: RequestContext) -> dict[str, Any]:
-    model, _ = find_model(context.body)
+    model = model_name(context.body)
+    check_exists(context, model, ALL_KINDS)
+    model = capabilities(model).alias_of or model
     request = _NewEndpoint.read(context)
     if request.hardware not in HARDWARE:
         raise bad_request(f"There is no hardware {request.hardware}; GET /v1/hardware lists all.", param="hardware")
@@ -120,7 +124,7 @@ def _list_hardware(context: RequestContext) -> dict[str, Any]:
     """Lists hardware; for a model, with its availability."""
     model = context.request.query_params.get("model")
     if model:
-        find_model({"model": model})
+        check_exists(context, model, ALL_KINDS)
     return {"object": "list", "data": [_hardware(name, facts, bool(model)) for name, facts in HARDWARE.items()]}
 
 
@@ -141,6 +145,8 @@ def _upload_model(context: RequestContext) -> dict[str, Any]:
     request = _ModelUpload.read(context)
     if request.model_type == "model" and (request.base_model or request.lora_model):
         raise bad_request("base_model and lora_model are for adapters only.", param="model_type")
+    if request.base_model:
+        check_exists(context, request.base_model)
     job = ModelUploadJob(request.model_name, request.model_source, request.description)
     context.stores.model_uploads.add(job.id, job)
     return {

@@ -24,7 +24,7 @@ from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import compact
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route, refuse_long_body
 from together_adapters.emulator.routes.served_models import find_served_model
-from together_adapters.emulator.store.catalogue import trainable_models
+from together_adapters.emulator.store.catalogue import judges
 from together_adapters.emulator.store.dataset import open_dataset, text_of
 from together_adapters.emulator.store.records import EmulatedEvaluation, JobClock
 
@@ -113,7 +113,7 @@ def _read_model(context: RequestContext, kind: type[_Judge], value: dict[str, An
     if model.model_source == "external" and not model.external_api_token:
         raise bad_request(f"{name} is external and needs external_api_token.", param=name)
     if model.model_source != "external":
-        find_served_model(replace(context, body=value), "answer")
+        find_served_model(replace(context, body=value))
     return model.model_dump(exclude_none=True)
 
 
@@ -274,7 +274,7 @@ ROUTES: Any = [
     json_route("/v1/evaluation", _create),
     json_route("/v1/evaluation", _list, method="GET"),
     json_route("/v1/evaluations", _list, method="GET"),
-    json_route("/v1/evaluation/model-list", lambda _: {"model_list": trainable_models()}, method="GET"),
+    json_route("/v1/evaluation/model-list", lambda _: {"model_list": judges()}, method="GET"),
     json_route("/v1/evaluation/{id}", lambda context: context.stores.evaluations.find(context.path_id).to_dict(), method="GET"),
     json_route("/v1/evaluation/{id}/status", _status, method="GET"),
 ]

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import content_response
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route, refuse_long_body
+from together_adapters.emulator.routes.served_models import check_exists
 from together_adapters.emulator.store.artifacts import MEDIA_TYPE, model_archive, row_preview, tokenized_archive
 from together_adapters.emulator.store.bill import PICODOLLARS
 from together_adapters.emulator.store.catalogue import OWNER, limits_of, trainable_models
@@ -127,6 +128,8 @@ def _limits(context: RequestContext, name: str) -> dict[str, Any]:
     """Returns the limits of a model, of a job, or of a fine-tuned model."""
     jobs = context.stores.jobs
     job = jobs.find(name) if name.startswith("ft-") else jobs.by_output(name)
+    if job is None:
+        check_exists(context, name)
     return limits_of(job.base_model if job else name)
 
 

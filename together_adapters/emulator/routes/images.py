@@ -47,7 +47,7 @@ class _ImageRequest(RequestModel):
 
 
 def _generate(context: RequestContext) -> dict[str, Any]:
-    model = find_media_model(context, "an image model")
+    model = find_media_model(context, "image")
     request = _ImageRequest.read(context)
     context.charge.admit("image", model)
     width, height = (1024, 1024) if request.size == "auto" else map(int, request.size.split("x"))

@@ -124,7 +124,7 @@ def _begin(context: RequestContext) -> tuple[str, _Session]:
     query = context.request.query_params
     if not query.get("model"):
         raise bad_request("model is required.", param="model")
-    model = find_media_model(replace(context, body={"model": query["model"]}), "a transcription model")
+    model = find_media_model(replace(context, body={"model": query["model"]}), "transcription")
     format = query.get("input_audio_format", "")
     if format not in _RATES:
         raise bad_request(f"input_audio_format must be one of {', '.join(_RATES)}.", param="input_audio_format")

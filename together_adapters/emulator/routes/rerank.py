@@ -26,7 +26,7 @@ class _RerankRequest(RequestModel):
 
 def _rerank(context: RequestContext) -> dict[str, Any]:
     """Answers a rerank request. Unknown parameters are always refused, as the service's schema demands."""
-    model, facts = find_served_model(context, "rerank", ("rerank",))
+    model, facts = find_served_model(context, "rerank")
     for name in sorted(context.body.keys() - _RerankRequest.model_fields.keys()):
         raise bad_request(f"Unrecognized request argument supplied: {name}", param=name)
     request = _RerankRequest.read(context)

@@ -13,7 +13,7 @@ from together_adapters.emulator.http.routing import Name, RequestContext, Reques
 from together_adapters.emulator.routes.account import ORGANIZATION
 from together_adapters.emulator.routes.endpoints import HARDWARE, ZONES
 from together_adapters.emulator.routes.pages import page
-from together_adapters.emulator.store.catalogue import prices_of
+from together_adapters.emulator.store.catalogue import TUNABLE, prices_of
 from together_adapters.emulator.store.records import RecordStore, timestamp
 from together_adapters.types.capabilities import MODELS, Capabilities
 
@@ -58,7 +58,7 @@ def _retrieve_supported_model(context: RequestContext) -> dict[str, Any]:
 
 def _supported_model(name: str, facts: Capabilities) -> dict[str, Any]:
     prices, publisher = prices_of(facts), name.partition("/")[0]
-    is_trainable = facts.type in ("chat", "language")
+    is_trainable = name in TUNABLE
     inputs = ["MODALITY_TEXT"] + (["MODALITY_IMAGE"] if facts.vision else [])
     features = {
         "FEATURE_TOOL_CALLING": facts.tools,

@@ -47,7 +47,7 @@ def _create(context: RequestContext) -> dict[str, Any]:
         context = replace(context, body=form_of(context))
     elif not isinstance(context.body, dict):
         raise bad_request("Invalid JSON data: the body must be an object.")
-    model = find_media_model(context, "a video model")
+    model = find_media_model(context, "video")
     request = _VideoRequest.read(context)
     for index, image in enumerate(request.frame_images):
         if not isinstance(image.get("input_image"), str):

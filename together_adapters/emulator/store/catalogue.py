@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 from together_adapters.emulator.errors import (
     ApiError,
@@ -16,11 +16,30 @@ from together_adapters.emulator.errors import (
     model_not_available,
     model_not_serverless,
 )
-from together_adapters.types.capabilities import MODELS, Capabilities, ModelType, Prices, capabilities
+from together_adapters.types.capabilities import (
+    DEFAULT_CHAT_MODEL,
+    DEFAULT_EMBEDDING_MODEL,
+    MODELS,
+    Capabilities,
+    ModelType,
+    Prices,
+    capabilities,
+    nearest_names,
+)
 
 OWNER: Final = "emulated-user"
 MODEL_TYPES: Final[tuple[ModelType, ...]] = get_args(ModelType)
 FACTS: Final = tomllib.loads(Path(__file__).with_name("facts.toml").read_text("utf-8"))
+MediaKind = Literal["image", "video", "speech", "transcription"]
+ModelKind = ModelType | MediaKind
+ALL_KINDS: Final[tuple[ModelKind, ...]] = (*get_args(ModelType), *get_args(MediaKind))
+MEDIA_MODELS: Final[dict[str, MediaKind]] = {name: kind for kind, names in FACTS["media"].items() for name in names}
+TUNABLE: Final[frozenset[str]] = frozenset(FACTS["tunable"]["models"])
+_EXAMPLES: Final[dict[str, str]] = {
+    "chat": DEFAULT_CHAT_MODEL,
+    "embedding": DEFAULT_EMBEDDING_MODEL,
+    **{kind: names[0] for kind, names in FACTS["media"].items()},
+}
 _MIN_LORA_ONLY: Final = 60.0  # billions of weights from which on a model can only be trained with LoRA
 
 
@@ -73,23 +92,32 @@ def model_name(body: Mapping[str, Any]) -> str:
     return model
 
 
-def find_model(body: Mapping[str, Any]) -> tuple[str, Capabilities]:
-    """Returns the model that a request names, with its capabilities, whether it is served or not.
-
-    A model that is not in the table exists too, unless its name says that it does not.
-    """
-    model = model_name(body)
+def kind_of(model: str) -> ModelKind | None:
+    """Returns what a model of the service is for; None if there is no model of this name, whether served or not."""
     if model in MODELS:
-        return MODELS[model].alias_of or model, MODELS[model]
-    if "/" not in model or "unknown" in model.lower() or "does-not-exist" in model.lower():
-        raise model_not_available(model)
-    return model, capabilities(model)
+        return MODELS[model].type
+    return MEDIA_MODELS.get(model) or ("chat" if model in TUNABLE else None)
+
+
+def models_of(kinds: Iterable[ModelKind]) -> list[str]:
+    """Returns the names of the models of some kinds, one that is a good example first."""
+    kinds = tuple(kinds)
+    names = [name for name in (*MODELS, *MEDIA_MODELS, *sorted(TUNABLE - MODELS.keys())) if kind_of(name) in kinds]
+    examples = [_EXAMPLES[kind] for kind in kinds if kind in _EXAMPLES]
+    return list(dict.fromkeys([*examples, *names]))
+
+
+def a_model(kind: ModelKind) -> str:
+    """Returns the kind in words, such as `an image model`."""
+    return f"{'an' if kind[0] in 'aeio' else 'a'} {kind} model"
 
 
 def refusal_of_today(model: str) -> tuple[ApiError, str] | None:
     """Returns what the service of today answers instead of serving a model, and what the model is; None if it serves it."""
     facts = MODELS.get(model)
     if facts is None:
+        if model in TUNABLE:
+            return model_not_serverless(model), "chat model without a dedicated endpoint"
         return model_not_available(model), "unknown model"
     if facts.is_removed:
         return model_not_available(model), f"removed {facts.type} model"
@@ -116,11 +144,17 @@ def prices_of(facts: Capabilities) -> dict[str, float]:
     }
 
 
-def limits_of(model: str) -> dict[str, Any]:
-    """Returns the limits of a model; raises `ApiError` if it does not exist, or cannot be fine-tuned."""
-    name, facts = find_model({"model": model})
-    if facts.type in ("embedding", "rerank"):
-        raise bad_request(f"The model {name} cannot be fine-tuned; it is a model for {facts.type}s.", param="model_name")
+def limits_of(name: str) -> dict[str, Any]:
+    """Returns the limits of a model; raises `ApiError` for a model of the service that cannot be fine-tuned."""
+    facts, kind = capabilities(name), kind_of(name)
+    if kind is not None and name not in TUNABLE:
+        names = (nearest_names(name, TUNABLE) if kind == "chat" else []) or trainable_models()[:3]
+        reason = "" if kind == "chat" else f": it is {a_model(kind)}"
+        raise bad_request(
+            f"The model {name} cannot be fine-tuned{reason}. Models that can are {', '.join(names)}; "
+            "GET /v1/fine-tunes/models/supported lists all.",
+            param="model_name",
+        )
     is_full = billions(name) < _MIN_LORA_ONLY
     limits = FACTS["fine_tuning"]
     return {
@@ -140,5 +174,10 @@ def billions(model: str) -> float:
 
 
 def trainable_models() -> list[str]:
-    """Returns the names of the models that can be fine-tuned."""
+    """Returns the names of the models that can be fine-tuned, those of the table first."""
+    return sorted(TUNABLE, key=lambda name: (name not in MODELS, name))
+
+
+def judges() -> list[str]:
+    """Returns the names of the models that can answer and judge in evaluations."""
     return sorted(name for name, facts in MODELS.items() if facts.type in ("chat", "language"))
