@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[langchain,emulator]", "langchain>=1.0,<2", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Let an agent call several tools in parallel: LangChain's `create_agent` on Together.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[llama-index,emulator]", "tqdm", "tzdata"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Let an agent call several tools in parallel: LlamaIndex's FunctionAgent on Together.
 

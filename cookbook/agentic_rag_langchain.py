@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[langchain,emulator]", "bm25s>=0.2.12", "langchain-classic>=1.0,<2", "langgraph>=1.0,<2", "numpy", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Answer a follow-up question about Python with a graph that grades its own search results: agentic RAG with LangGraph.
 

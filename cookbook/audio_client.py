@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Let a text be spoken, and write down what was said: audio out and in with the plain client.
 

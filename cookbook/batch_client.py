@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Sort messages by a batch job: half a day of patience instead of a limit of requests, with the plain client.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[langchain,llama-index,emulator]", "bm25s>=0.2.12", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Ingest a corpus into vector stores of both frameworks, so that an interruption costs nothing.
 

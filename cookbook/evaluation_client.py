@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Let a judge decide which of two prompts is better: evaluation jobs of the service, with the plain client.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[llama-index,emulator]", "bm25s>=0.2.12", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Evaluate a RAG chain over 500 questions by two batch jobs: the answers of a LlamaIndex engine, then the judgements.
 

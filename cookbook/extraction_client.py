@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Read orders from e-mails into objects of Python: JSON with the plain client.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[langchain,emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Extract bookings from e-mails and handle the failures: structured output with LangChain on Together.
 

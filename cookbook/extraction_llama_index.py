@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[llama-index,emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Extract objects from prose: structured output with LlamaIndex on Together.
 

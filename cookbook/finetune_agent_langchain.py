@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[langchain,emulator,finetune]", "langchain>=1.0,<2", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Train a small model on the traces of an agent: LangChain's `create_agent`, recorded by a callback, and tuned.
 

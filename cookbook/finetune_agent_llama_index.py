@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[llama-index,emulator,finetune]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Train a small model on the traces of an agent: LlamaIndex's FunctionAgent, recorded by an event handler, and tuned.
 

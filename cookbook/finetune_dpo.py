@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator,finetune]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Train a model on user feedback: thumbs up and thumbs down become preference pairs for DPO.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator,finetune]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Train a model to answer from retrieved passages: a labelled RAG dataset with distractors in the context.
 

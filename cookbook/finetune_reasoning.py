@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator,finetune]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Train a reasoning model on rows that keep their reasoning.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator,finetune]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Train a model on tool calls: a dataset whose errors are found and fixed before training.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator,finetune]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Train a model to read images: labels in a file, images in a folder, and rows that contain the images.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[llama-index,emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Let agents hand over a conversation to each other: LlamaIndex's AgentWorkflow on Together.
 

@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[langchain,emulator]", "bm25s>=0.2.12", "langchain-classic>=1.0,<2", "numpy", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Combine keyword search and vector search, rerank the results, and answer with citations: hybrid RAG with LangChain.
 

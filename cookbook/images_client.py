@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Generate variants of a picture and keep them as files: images with the plain client.
 

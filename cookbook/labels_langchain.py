@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[langchain,emulator]", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Label documents by the Batch API, and let the program be killed in the middle: an ordinary LangChain chain on Together.
 

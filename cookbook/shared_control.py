@@ -3,7 +3,7 @@
 # dependencies = ["together-adapters[langchain,llama-index,emulator,plots]", "langchain>=1.0,<2", "bm25s>=0.2.12", "rich", "tqdm"]
 #
 # [tool.uv.sources]
-# together-adapters = { path = ".." }
+# together-adapters = { path = "..", editable = true }
 # ///
 """Keep two frameworks within one limit and one budget: a LlamaIndex ingest and LangChain agents under one `Control`.
 

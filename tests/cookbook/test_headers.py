@@ -68,7 +68,8 @@ def test_the_other_modules_are_those_that_recipes_share() -> None:
 def test_a_header_covers_the_imports(name: str) -> None:
     script = header(name)
     assert script["requires-python"] == PROJECT["requires-python"]
-    assert script["tool"]["uv"]["sources"] == {"together-adapters": {"path": ".."}}
+    # Editable, as `uv` would keep what it has built until `pyproject.toml` changes.
+    assert script["tool"]["uv"]["sources"] == {"together-adapters": {"path": "..", "editable": True}}
     packages = set(installed(script["dependencies"]))
     for module in imports(name):
         top = module.partition(".")[0]
