@@ -18,6 +18,7 @@ from together_adapters.finetune import DataReport, Fixes, TrainingData, check_js
 from together_adapters.finetune.records import Converted, Unconvertible
 from together_adapters.finetune.reports.distribution import Distribution, Tally, distribution
 from together_adapters.finetune.reports.report import sum_reports
+from together_adapters.finetune.writing import parallel
 from together_adapters.finetune.writing.in_memory import check_bytes, convert_batch
 
 VALUES = st.dictionaries(st.integers(0, 1_000_000), st.integers(1, 5), max_size=30)
@@ -127,7 +128,8 @@ def test_issues_are_in_the_order_of_their_files() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_issues_are_in_the_order_of_records(tmp_path: Path, workers: int) -> None:
+def test_issues_are_in_the_order_of_records(tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_MIN_BYTES", 0)
     (tmp_path / "b.jsonl").write_bytes(lines(*({"text": 1 if number % 3 else "x"} for number in range(12))))
     (tmp_path / "a.jsonl").write_bytes(lines({"text": 1}))
     files = [load(tmp_path / name, "text") for name in ("b.jsonl", "a.jsonl")]

@@ -79,7 +79,8 @@ def test_severities(tmp_path: Path) -> None:
     assert "gone.jsonl" in other_report.issues[0].message
 
 
-def test_progress_and_the_order_do_not_depend_on_workers(tmp_path: Path) -> None:
+def test_progress_and_the_order_do_not_depend_on_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("together_adapters.finetune.validation.check_jsonl._MIN_BYTES", 0)
     many = [{"text": f"{number} " * 9} for number in range(9_000)]
     train, validation = write(tmp_path / "train.jsonl", *many), write(tmp_path / "validation.jsonl", *many[::-3])
     updates: list[Any] = []

@@ -57,6 +57,14 @@ def test_ranges_are_whole_lines(file: Path) -> None:
         assert len(ranges) <= count
 
 
+def test_a_small_file_is_checked_without_other_processes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("together_adapters.finetune.validation.parallel.ProcessPoolExecutor", None)
+    assert check_jsonl(file, workers=4) == check_jsonl(file)
+    monkeypatch.setattr("together_adapters.finetune.validation.check_jsonl._MIN_BYTES", 1000)
+    with pytest.raises(TypeError):
+        check_jsonl(file, workers=4)
+
+
 def test_no_worker_is_refused(file: Path) -> None:
     with pytest.raises(ValueError, match="workers"):
         check_jsonl(file, workers=0)

@@ -30,6 +30,7 @@ from together_adapters.finetune import (
     write_jsonl,
 )
 from together_adapters.finetune.records import Example, Refusal
+from together_adapters.finetune.writing import parallel
 
 
 def row(question: Any = "q", answer: Any = "a", **more: Any) -> dict[str, Any]:
@@ -222,7 +223,8 @@ def test_a_killed_process_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert len(path.read_bytes().splitlines()) == 1
 
 
-def test_any_number_of_workers_writes_the_same(tmp_path: Path) -> None:
+def test_any_number_of_workers_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_MIN_BYTES", 0)
     data = [row(number, number, weight=1.0) if number % 7 else UNANSWERED if number % 3 else row("dup") for number in range(5000)]
     source = TrainingData.from_rows(data).dedupe()
     rows = [
@@ -233,7 +235,8 @@ def test_any_number_of_workers_writes_the_same(tmp_path: Path) -> None:
     assert rows[0] == rows[1] == rows[2]
 
 
-def test_workers_read_ranges_of_a_file(tmp_path: Path) -> None:
+def test_workers_read_ranges_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_MIN_BYTES", 9 << 20)
     rows = [
         {"messages": row(number)["messages"], "own": "x" * 2000} if number % 5 else row("dup") | {f"id_{number}": number}
         for number in range(8000)
@@ -252,6 +255,20 @@ def test_workers_read_ranges_of_a_file(tmp_path: Path) -> None:
     assert reports[0].model_dump_json() == reports[1].model_dump_json()
     assert (reports[0].rows, reports[0].dropped) == (7999, {"json_syntax": 1, "no_assistant_message": 1})
     assert any(f"source.jsonl:{line}" in str(issue.source) for issue in reports[0].issues for line in (4001, 6002))
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_little_is_written_without_other_processes(from_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", None)
+    rows = [row(number) for number in range(9000)]
+    (source := tmp_path / "source.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = load(source) if from_file else TrainingData.from_rows(rows)
+    one = write_jsonl(data, tmp_path / "1.jsonl")
+    assert write_jsonl(data, tmp_path / "4.jsonl", workers=4).report == one.report
+    assert one.path.read_bytes() == (tmp_path / "4.jsonl").read_bytes()
+    monkeypatch.setattr(parallel, "_MIN_BYTES", 1000)
+    with pytest.raises(TypeError):
+        write_jsonl(data, tmp_path / "4.jsonl", workers=4, overwrite=True)
 
 
 def test_progress(tmp_path: Path) -> None:

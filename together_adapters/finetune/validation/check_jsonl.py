@@ -32,6 +32,7 @@ _NOT_JSON: Final = frozenset(
 )
 _SUFFIXES: Final = (".jsonl", ".csv", ".parquet")
 _HEAD: Final = 1 << 16
+_MIN_BYTES: Final = 128 << 20
 
 
 def check_jsonl(
@@ -76,8 +77,8 @@ def check_jsonl(
         checksum: Whether to compute the SHA-256 of the file.
         train: The training file, if this is a validation file: rows that are also in the training file are reported and counted
             in `leakage`. This takes 40 bytes of memory per row of the validation file, and the time to read the training file.
-        workers: The number of processes, useful from some hundred megabytes on. The report does not depend on it. With more than
-            one, a script needs `if __name__ == "__main__":`.
+        workers: The number of processes. The report does not depend on it. One checks files of less than 128 MiB by itself, unless
+            it counts tokens or looks for secrets. With more than one, a script needs `if __name__ == "__main__":`.
         progress: Called with the number of bytes read.
 
     Returns:
@@ -160,7 +161,7 @@ def _check_rows(
             check_parquet(checker, path)
         else:
             check_csv(checker, path, _way_on(checker, path))
-    elif workers > 1 and checker.options.purpose != "batch-api":
+    elif workers > 1 and checker.options.purpose != "batch-api" and _needs_processes(checker):
         from together_adapters.finetune.validation.parallel import check_in_parallel
 
         check_in_parallel(checker, path, workers, progress)
@@ -176,6 +177,12 @@ def _check_rows(
 
         with path.open("rb", 0) as file:
             checker.report.sha256 = file_digest(file, "sha256").hexdigest()
+
+
+def _needs_processes(checker: FileChecker) -> bool:
+    """Whether several processes check the file sooner than one does while they start."""
+    options = checker.options
+    return checker.report.bytes >= _MIN_BYTES or options.tokenizer is not None or options.secrets
 
 
 def check_file(file: str | PathLike[str], purpose: str = "fine-tune") -> dict[str, Any]:

@@ -114,8 +114,8 @@ def write_jsonl(
         severities: Severities that differ from the defaults, by issue code: `error`, `warning` or `ignore`.
         max_bytes: The maximum size of the file.
         max_issues: The maximum number of errors and of warnings to list. All are counted.
-        workers: The number of processes, useful from some hundred megabytes on. Those of a file of lines read their own ranges of it.
-            With more than one, a script needs `if __name__ == "__main__":`.
+        workers: The number of processes. Those of a file of lines read their own ranges of it. One writes up to 64 MiB by itself,
+            unless a tokenizer counts. With more than one, a script needs `if __name__ == "__main__":`.
         overwrite: Whether to replace an existing file.
         progress: Called with the number of rows.
 
