@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from together_adapters.bulk.outcomes import KINDS
 from together_adapters.control.estimates import OutputHistory, estimated_tokens
 from together_adapters.control.prices import PriceBook, Tokens, token_cost
-from together_adapters.control.rows import LedgerRow
+from together_adapters.control.rows import LedgerRow, to_values
 from together_adapters.errors import BudgetExceededError, ConfigurationError, TogetherError
 from together_adapters.resources.models import list_models
 from together_adapters.transport.call import Flow, Local, once
@@ -127,7 +127,7 @@ class Account:
             estimated=False,
             streamed=False,
         )
-        self._control.settle(lambda: row, reservation)
+        self._control.settle(to_values(row), reservation)
 
     def release(self) -> None:
         """Gives back what is reserved: the run has ended, whatever its jobs do."""

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import Final
 
 from together_adapters.control.ledger import Ledger
-from together_adapters.control.rows import LedgerRow
+from together_adapters.control.rows import Values
 from together_adapters.errors import BudgetExceededError
 
 _UNIT: Final = 1_000_000_000_000
@@ -42,11 +42,11 @@ class Budget:
             model=model or None,
         )
 
-    def settle(self, reservation: int, row: LedgerRow) -> None:
-        """Replaces a reservation by the row of its call."""
+    def settle(self, reservation: int, values: Values) -> None:
+        """Replaces a reservation by the values of the row of its call."""
         with self._lock:
             try:
-                self._ledger.add(row)
+                self._ledger.add_values(values)
             finally:
                 self._reservations -= reservation
 

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from _thread import start_new_thread
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from together_adapters.control.budget import Budget
 from together_adapters.control.estimates import OutputHistory, estimated_amount, estimated_tokens, kind_of, params_of
 from together_adapters.control.ledger import Ledger
 from together_adapters.control.limits.limiter import Limiter
-from together_adapters.control.metering import ManyRequests, OperationMeter, RequestMeter, operation_here
+from together_adapters.control.metering import ONE_REQUEST, ManyRequests, OperationMeter, RequestMeter, operation_here
 from together_adapters.control.prices import TOKEN_KINDS, PriceBook, Tokens
 from together_adapters.control.settings import budget_dollars, concurrency_limit, location, rate_limit
 from together_adapters.control.tags import Tags, current_tags
@@ -27,7 +27,7 @@ from together_adapters.transport.redaction import redactor, secrets_of_url
 
 if TYPE_CHECKING:
     from together_adapters.control.limits.limiter import LimiterState
-    from together_adapters.control.rows import LedgerRow
+    from together_adapters.control.rows import Values
     from together_adapters.control.share.stores import Store
     from together_adapters.transport.config import Config
     from together_adapters.types.capabilities import Prices
@@ -151,7 +151,7 @@ class Control:
         tokens = estimated_tokens(kind, params, self.history) if kind in TOKEN_KINDS else Tokens()
         operation: OperationMeter | None = operation_here.get()
         if operation is None or operation.control is not self:
-            amount = {"request": 1.0} if kind in TOKEN_KINDS else estimated_amount(kind, params, call.body)
+            amount = ONE_REQUEST if kind in TOKEN_KINDS else estimated_amount(kind, params, call.body)
             model = str(params.get("model") or params.get("model_id") or "")
             is_streamed = step is not call
             operation = OperationMeter(self, kind, model, config, tokens, amount, price=call.price, is_streamed=is_streamed)
@@ -166,13 +166,13 @@ class Control:
         """Returns the tags that hold here."""
         return dict(current_tags(id(self)))
 
-    def settle(self, make_row: Callable[[], LedgerRow], reservation: int) -> None:
-        """Adds a row to the ledger. A ledger that cannot be written must not cost the answer of a call."""
+    def settle(self, values: Values, reservation: int) -> None:
+        """Adds the values of a row to the ledger. A ledger that cannot be written must not cost the answer of a call."""
         try:
             if self.budget_guard is None:
-                self._ledger.add_later(make_row)
+                self._ledger.add_values(values)
             else:
-                self.budget_guard.settle(reservation, make_row())
+                self.budget_guard.settle(reservation, values)
         except Exception as error:
             _log.error("the row of a call is not in the ledger yet: %s", error)
 

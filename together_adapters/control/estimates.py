@@ -39,11 +39,11 @@ DEFAULT_OUTPUT: Final = 1024
 _SEQUENCES: Final = (list, tuple)
 _MAPPINGS: Final = (dict, Mapping)  # the first is known at once, the second must be asked
 _NUMBERS: Final = (int, float)
-_NO_COUNTS: Final = (None, None, None)
 _RECENT: Final = 20  # answers of a model whose largest is the estimate of the next
 _MAX_MODELS: Final = 1024
 _BYTES_PER_TOKEN: Final = 3
 _MESSAGE_TOKENS: Final = 8
+_PLAIN_FIELDS: Final = ("role", "content")
 _MEDIUM_TOKENS: Final = 1600  # of an image or a recording in a message
 _IMAGE_SIZE: Final = 1024
 _SPEECH_BYTES: Final = 4000  # of a second of a recording that is packed well
@@ -68,8 +68,13 @@ class OutputHistory:
                 self._outputs.clear()
                 self._longest.clear()
             outputs = self._outputs.setdefault(key, deque(maxlen=_RECENT))
+        oldest = outputs[0] if len(outputs) == _RECENT else 0
         outputs.append(tokens)
-        self._longest[key] = max(outputs.copy())
+        longest = self._longest.get(key, 0)
+        if tokens >= longest:
+            self._longest[key] = tokens
+        elif oldest >= longest:
+            self._longest[key] = max(outputs.copy())
 
     def expect(self, kind: str, model: str) -> int:
         """Returns how long an answer may be: as the longest of the last ones."""
@@ -99,7 +104,7 @@ def estimated_tokens(kind: str, params: Mapping[str, Any], history: OutputHistor
             tokens += _json_tokens(tools)
         if response_format := params.get("response_format"):
             tokens += _json_tokens(response_format)
-        return Tokens(tokens, output=_output_tokens(kind, params, history))
+        return Tokens(tokens, 0, _output_tokens(kind, params, history))
     if kind == "completion":
         return Tokens(_texts_tokens(params.get("prompt")), output=_output_tokens(kind, params, history))
     if kind == "embeddings":
@@ -180,14 +185,11 @@ def chunk_characters(chunk: Any) -> int:
 def usage_tokens(usage: Any) -> Tokens | None:
     """Returns the counts of a usage, flat or nested; None if it has none, or one that no request can have."""
     fields = _fields(usage)
-    prompt, completion, total = counts = (
-        fields.get("prompt_tokens"),
-        fields.get("completion_tokens"),
-        fields.get("total_tokens"),
-    )
-    if counts == _NO_COUNTS:
+    get = fields.get
+    prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
+    if prompt is None and completion is None and total is None:
         return None
-    for count in counts:
+    for count in (prompt, completion, total):
         if count is not None and not (isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT):
             return None
     output = int(completion or 0)
@@ -224,16 +226,16 @@ def _number(value: Any) -> float:
 
 
 def _output_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory) -> int:
-    limit = params.get("max_tokens") or params.get("max_completion_tokens")
-    if not isinstance(limit, int) or limit < 0:  # some servers take -1 for no limit
-        limit = history.expect(kind, str(params.get("model")))
+    tokens = params.get("max_tokens") or params.get("max_completion_tokens")
+    if not isinstance(tokens, int) or tokens < 0:  # some servers take -1 for no limit
+        tokens = history.expect(kind, str(params.get("model")))
     count = params.get("n")
-    tokens = limit * count if isinstance(count, int) and count > 1 else limit
-    prompts = params.get("prompt") if kind == "completion" else None
-    is_many = isinstance(prompts, list | tuple) and not any(
-        isinstance(each, int) for each in prompts
-    )  # not one, as ids of tokens
-    return tokens * len(prompts) if prompts and is_many else tokens
+    if isinstance(count, int) and count > 1:
+        tokens *= count
+    if kind == "completion" and isinstance(prompts := params.get("prompt"), _SEQUENCES) and prompts:
+        is_one = any(isinstance(each, int) for each in prompts)  # as ids of tokens
+        return tokens if is_one else tokens * len(prompts)
+    return tokens
 
 
 def _messages_tokens(messages: Any) -> int:
@@ -243,6 +245,8 @@ def _messages_tokens(messages: Any) -> int:
             continue
         content = message.get("content")
         tokens += _MESSAGE_TOKENS + (text_tokens(content) if isinstance(content, str) else _parts_tokens(content))
+        if len(message) == len(_PLAIN_FIELDS) and content is not None:
+            continue
         if calls := message.get("tool_calls"):
             tokens += _json_tokens(calls)
         for name in ("reasoning", "reasoning_content"):

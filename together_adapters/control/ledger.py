@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from together_adapters.control.database import Database
 from together_adapters.control.grouping import Group, group_of, interval, interval_width, sortable
-from together_adapters.control.rows import COLUMNS, UNITS, LedgerRow, from_values, microseconds, printable, to_values
+from together_adapters.control.rows import COLUMNS, UNITS, LedgerRow, Values, from_values, microseconds, printable, to_values
 from together_adapters.control.unread import Unread
 from together_adapters.control.unsaved import Unsaved
 from together_adapters.control.usage import Usage
@@ -67,7 +67,10 @@ class Ledger:
             OSError: The file cannot be written, for example because the disk is full. `spent` counts the row all the same, and the
                 next call of `add` that can write writes it too; if the process ends before, it is lost.
         """
-        values = to_values(row)
+        self.add_values(to_values(row))
+
+    def add_values(self, values: Values) -> None:
+        """Adds a row by its values: see `add`."""
         if self.path is None:
             with self._database.lock:
                 self._unread.keep(values)
@@ -83,14 +86,6 @@ class Ledger:
             except OSError:
                 self._unsaved.keep(other)
                 return
-
-    def add_later(self, make: Callable[[], LedgerRow]) -> None:
-        """Adds the row that a function returns: to a file at once; in memory when somebody reads, because many at once cost less."""
-        if self.path is not None:
-            self.add(make())
-            return
-        with self._database.lock:
-            self._unread.keep(lambda: to_values(make()))
 
     def _insert_unread(self) -> None:
         with self._database.lock:
@@ -223,7 +218,7 @@ class Ledger:
         """Returns the dollars of all rows, also of other processes. Only rows that are new since the last time are read."""
         with self._database.lock:
             if self.path is None:
-                return self._unread.units() / UNITS
+                return self._unread.units / UNITS
             last, *parts = self._database.run(_SPENDING, (self._sum.last,))[0]
             if (last or 0) < self._sum.last:  # somebody has deleted rows
                 self._sum = _CostSum(0, 0)

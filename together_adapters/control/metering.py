@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -16,7 +15,7 @@ from pydantic_core import from_json
 from together_adapters.control import estimates
 from together_adapters.control.limits.rate_headers import request_id
 from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
-from together_adapters.control.rows import LedgerRow
+from together_adapters.control.rows import Values, encode_tags, units
 from together_adapters.control.tags import current_tags
 from together_adapters.errors import (
     APIError,
@@ -40,7 +39,8 @@ T = TypeVar("T")
 _TEXT_KINDS: Final = frozenset({"chat", "completion"})
 _CHARACTERS_PER_TOKEN: Final = 4
 _REFUSALS: Final = (ConfigurationError, BudgetExceededError)
-_ONE_REQUEST: Final[Amount] = {"request": 1}
+ONE_REQUEST: Final[Amount] = {"request": 1}
+"""The amount of what is sold by the token: a price may be by the request."""
 
 operation_here: ContextVar[ManyRequests | None] = ContextVar("together-adapters-operation", default=None)
 """The operation of several requests that is under way here."""
@@ -91,7 +91,7 @@ class OperationMeter:
         self.estimated_amount = amount
         self.first_chunk: float | None = None
         self.start = time.perf_counter()
-        self._time = time.time()
+        self._time = time.time_ns() // 1000
         self._config = config
         self._price = price  # in dollars, as the service has estimated it
         self._is_streamed = is_streamed
@@ -99,8 +99,6 @@ class OperationMeter:
         self.use = Use()
         self._lock = Lock()
         self._is_ended = False
-        self._error: str | None = None
-        self._seconds = 0.0
         self._reservation = 0
 
     def after_admission(self, step: Any, meter: RequestMeter | None) -> Any:
@@ -138,34 +136,32 @@ class OperationMeter:
             self._is_ended = True
         if error is not None and not self.use.attempts and isinstance(error, _REFUSALS):
             return
-        self._error = None if error is None else type(error).__name__.lstrip("_")
-        self._seconds = time.perf_counter() - self.start
-        self.control.settle(self.row, self._reservation)
+        self.control.settle(self._values(error), self._reservation)
 
-    def row(self) -> LedgerRow:
-        """Returns the row of the operation, which has ended."""
+    def _values(self, error: BaseException | None) -> Values:
+        """Returns the row of the operation, which ends now, as the ledger has it."""
         use = self.use
         tokens = use.tokens
-        return LedgerRow(
-            when=datetime.fromtimestamp(self._time, UTC),
-            kind=self.kind,
-            model=self.model,
-            tags=dict(self._tags),
-            status=use.status,
-            error=self._error,
-            input_tokens=tokens.input,
-            cached_tokens=tokens.cached,
-            output_tokens=tokens.output,
-            reasoning_tokens=tokens.reasoning,
-            cost=self._cost(tokens, use.amount) if use.amount or self.kind in TOKEN_KINDS else 0.0,
-            attempts=use.attempts,
-            seconds=self._seconds,
-            waited=use.waited,
-            first_chunk_seconds=self.first_chunk,
-            request_id=use.request_id,
-            estimated=use.is_estimated,
-            streamed=self._is_streamed,
-        )
+        return [
+            self._time,
+            self.kind,
+            self.model,
+            encode_tags(self._tags),
+            use.status,
+            None if error is None else type(error).__name__.lstrip("_"),
+            tokens.input,
+            tokens.cached,
+            tokens.output,
+            tokens.reasoning,
+            units(self._cost(tokens, use.amount)) if use.amount or self.kind in TOKEN_KINDS else 0,
+            use.attempts,
+            time.perf_counter() - self.start,
+            use.waited,
+            self.first_chunk,
+            use.request_id,
+            use.is_estimated,
+            self._is_streamed,
+        ]
 
     def _cost(self, tokens: Tokens, amount: Amount) -> float | None:
         """Returns dollars; None for an unknown price."""
@@ -180,7 +176,7 @@ class ManyRequests(OperationMeter):
 
     def __init__(self, control: Control, operation: Operation, config: Config) -> None:
         tokens = Tokens(*operation.tokens()) if operation.tokens else Tokens()
-        super().__init__(control, operation.name, str(operation.params.get("model") or ""), config, tokens, {"request": 1})
+        super().__init__(control, operation.name, str(operation.params.get("model") or ""), config, tokens, ONE_REQUEST)
         self._step = operation.step
         self._open: set[RequestMeter] = set()
         self._token: Token[ManyRequests | None] | None = None
@@ -278,7 +274,7 @@ class RequestMeter:
             self.operation.control.abandon(self)
 
     def turn(self) -> LimiterTurn | None:
-        """Returns the turn of the next request."""
+        """Returns the turn of the next request, if that must wait for it."""
         if self._turn is not None:
             return None
         operation, tokens = self.operation, self._estimate.input
@@ -286,7 +282,7 @@ class RequestMeter:
             tokens += min(output, operation.control.history.expect(operation.kind, operation.model))
         self._turn = turn = operation.control.limiter.turn(tokens, number=self._number)
         self._number = turn.number
-        return turn
+        return None if turn.join() else turn
 
     def answer(self, outcome: HTTPResponse | Failure, *, is_open: bool) -> None:
         """Learns from the outcome of a request, and ends its turn unless it is still to be read what it has used."""
@@ -383,7 +379,7 @@ class RequestMeter:
         elif self._estimate.output and not use.is_estimated:
             operation.control.history.add(operation.kind, operation.model, usage.output)
         use.tokens.add(usage or Tokens(self._estimate.input, output=count))
-        use.amount = _ONE_REQUEST
+        use.amount = ONE_REQUEST
         return usage
 
     def _body(self) -> Mapping[str, Any]:

@@ -23,6 +23,9 @@ _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_
 _COST: Final = COST - 4  # after the tags
 _NUL: Final = "\\u0000"
 
+Values = list[Any]
+"""The values of a row in the order of the columns."""
+
 
 @dataclass(slots=True)
 class LedgerRow:
@@ -74,24 +77,31 @@ def microseconds(time: datetime) -> int:
     return (time - EPOCH) // _MICROSECOND
 
 
-def to_values(row: LedgerRow) -> list[Any]:
+def units(dollars: float | None) -> int | None:
+    """Returns a cost as the database has it; raises ValueError for what is no number of dollars."""
+    if dollars is None:
+        return None
+    if not isfinite(dollars):
+        raise ValueError(f"cost={dollars} is no number of dollars")
+    return round(min(dollars, _MAX_COST) * UNITS)
+
+
+def to_values(row: LedgerRow) -> Values:
     """Returns the values of a row in the order of the columns; raises ValueError for those that have no meaning."""
     if row.when.tzinfo is None:
         raise ValueError("when has no time zone: use datetime.now(UTC)")
-    if row.cost is not None and not isfinite(row.cost):
-        raise ValueError(f"cost={row.cost} is no number of dollars")
     return [
         microseconds(row.when),
         row.kind,
         row.model,
-        _encode_tags(row.tags) if row.tags else "",
+        encode_tags(row.tags),
         row.status,
         row.error,
         row.input_tokens,
         row.cached_tokens,
         row.output_tokens,
         row.reasoning_tokens,
-        None if row.cost is None else round(min(row.cost, _MAX_COST) * UNITS),
+        units(row.cost),
         row.attempts,
         row.seconds,
         row.waited,
@@ -115,7 +125,10 @@ def _decode_tags(text: str) -> Mapping[str, str]:
     return json.loads(text) if text else {}
 
 
-def _encode_tags(tags: Mapping[str, str]) -> str:
+def encode_tags(tags: Mapping[str, str]) -> str:
+    """Returns tags as the database has them."""
+    if not tags:
+        return ""
     text = _JSON.encode(tags)
     return text if _NUL not in text else _JSON.encode({printable(name): printable(value) for name, value in tags.items()})
 

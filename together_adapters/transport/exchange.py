@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from together_adapters.errors import HTTPResponse, hides_frames
 from together_adapters.transport import failures
@@ -47,6 +47,8 @@ class Attempt:
     deadline: float | None  # of the monotonic clock, for the request and its response, if the call has a limit
 
 
+_ENDED: Final = (Response, Failure)
+
 Attempts = Generator[Attempt | Sleep | Admission, Any, tuple[Any, int]]
 
 
@@ -68,7 +70,7 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "", meter: Meter 
             stale += 1
             continue
         if meter is not None:
-            meter.answer(reply, is_open=not isinstance(reply, Response | Failure))
+            meter.answer(reply, is_open=not isinstance(reply, _ENDED))
         count += 1
         if not isinstance(reply, Failure):
             status = reply.status_code

@@ -69,7 +69,7 @@ class Meter(Protocol):
     """Admits and measures the requests of one call."""
 
     def turn(self) -> Turn | None:
-        """Returns the turn of the next request; None if it is the turn of the call already, as after a stale connection."""
+        """Returns the turn for which the next request has to wait; None if it may be sent now."""
 
     def answer(self, outcome: HTTPResponse | Failure, *, is_open: bool) -> None:
         """Gets what came of a request; of a body that is kept open, as of a stream, the head."""

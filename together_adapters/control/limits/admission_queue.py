@@ -283,9 +283,9 @@ class AdmissionQueue:
             self.concurrency.accept(ticket.level, now)
         if ticket.granted_at >= self._refused_at and self._is_probing:
             self._recover(now)
-        for limit in self._rate_limits:
-            limit.rate.accept(now)
         requests, tokens = self._rate_limits
+        requests.rate.accept(now)
+        tokens.rate.accept(now)
         if now >= self._plenty_until or requests.total >= requests.plenty or tokens.total >= tokens.plenty:
             self._read(ticket, useful_headers(headers), now)
 

@@ -83,23 +83,24 @@ class Limiter:
             self.queue.permits.close()
 
     def turn(self, tokens: int, *, number: int | None = None) -> LimiterTurn:
-        """Returns the turn of a request, which joins the queue when it waits.
+        """Returns the turn of a request, which has yet to join the queue.
 
         Args:
             tokens: An estimate of what it uses.
             number: The number of the call's last request, which the next one takes over.
         """
-        return LimiterTurn(self, tokens, number)
+        return LimiterTurn(self, tokens, self.queue.number() if number is None else number)
 
     def tell(self, event: Callable[[float], object]) -> None:
         """Hands an event to the queue, with the time; here, or in the thread that is at it."""
-        self._inbox.append(event)
-        while self._inbox and self._lock.acquire(blocking=False):
+        inbox, lock = self._inbox, self._lock
+        inbox.append(event)
+        while inbox and lock.acquire(blocking=False):
             try:
-                while self._inbox:
-                    self._inbox.popleft()(self.clock())
+                while inbox:
+                    inbox.popleft()(self.clock())
             finally:
-                self._lock.release()
+                lock.release()
 
     def state(self) -> LimiterState:
         """Returns what is known of the limits, and what is under way."""
@@ -130,21 +131,29 @@ def _per_minute(rate: float) -> float | None:
 
 
 class LimiterTurn(Ticket):
-    """The turn of one request: wait for it, then end it by `release` or `cancel`."""
+    """The turn of one request: join the queue, wait if that does not grant it, then end it by `release` or `cancel`."""
 
-    __slots__ = ("_limiter", "_wake", "waited")
+    __slots__ = ("_has_asked", "_limiter", "_wake", "waited")
 
-    def __init__(self, limiter: Limiter, tokens: int, number: int | None = None) -> None:
-        super().__init__(tokens, limiter.queue.number() if number is None else number)
+    def __init__(self, limiter: Limiter, tokens: int, number: int) -> None:
+        super().__init__(tokens, number)
         self.waited = 0.0  # seconds
         self._limiter = limiter
+        self._has_asked = False
         self._wake: Callable[[], object] | None = None
+
+    def join(self) -> bool:
+        """Joins the queue, unless it has; returns whether the request may be sent already."""
+        if not (self._has_asked or self.is_over):
+            self._has_asked = True
+            self._limiter.tell(self._enter)
+        return self.granted
 
     def wait(self, deadline: float | None) -> bool:
         """Blocks until the request may be sent. Returns False if the deadline passed, or if the turn was cancelled."""
         start = self._limiter.clock()
         try:
-            if self._join():
+            if self.join():
                 return True
             event = Event()
             self._wake = event.set
@@ -161,7 +170,7 @@ class LimiterTurn(Ticket):
         """Waits until the request may be sent. Returns False if the deadline passed, or if the turn was cancelled."""
         start = self._limiter.clock()
         try:
-            if self._join():
+            if self.join():
                 return True
             run_in_loop = _loop_runner()
             while True:
@@ -223,11 +232,6 @@ class LimiterTurn(Ticket):
 
     def _leave(self, now: float) -> None:
         self._limiter.queue.leave(self, now)
-
-    def _join(self) -> bool:
-        if not self.is_over:
-            self._limiter.tell(self._enter)
-        return self.granted
 
     def _ask(self) -> None:
         """Asks again, after an alarm or a call."""

@@ -23,8 +23,6 @@ _PAIRS: Final = {
     for cause, prefix in _PREFIXES.items()
 }
 _OTHERS: Final = ("x-ratelimit-reset", "x-ratelimit-reset-dynamic", "retry-after", "retry-after-ms")
-_ID_LENGTH: Final = len("x-request-id")
-_RAY_LENGTH: Final = len("cf-ray")
 _NAMES: Final = {
     name.encode(): name for name in (*_OTHERS, *(name for pairs in _PAIRS.values() for pair in pairs for name in pair))
 }
@@ -41,16 +39,7 @@ class Allowance:
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Returns the id that the service gave a request."""
-    raw = getattr(headers, "raw", None)
-    if raw is None:
-        return headers.get("x-request-id") or headers.get("cf-ray")
-    found = None
-    for name, value in raw:
-        if len(name) == _ID_LENGTH and name.lower() == b"x-request-id":
-            return str(value, "latin-1")
-        if len(name) == _RAY_LENGTH and name.lower() == b"cf-ray":
-            found = str(value, "latin-1")
-    return found
+    return headers.get("x-request-id") or headers.get("cf-ray")
 
 
 def useful_headers(headers: Mapping[str, str]) -> dict[str, str]:
