@@ -150,9 +150,13 @@ def test_waiting_costs_nothing() -> None:
 def test_loops_and_threads_that_cancel_at_random_leave_nothing_behind() -> None:
     control = Control(max_concurrency=4)
     with serve_limited(Service(), latency=0.02) as server:
-        end = time.monotonic() + 2
+        start = time.monotonic()
+
+        def goes_on() -> bool:
+            return time.monotonic() - start < 2 or (server.accepted() <= 50 and time.monotonic() - start < HANG)
+
         loops = [_cancel_in_asyncio, _cancel_in_asyncio, _cancel_in_trio, _leave_in_thread, _leave_in_thread, _leave_in_thread]
-        in_threads(lambda number: loops[number](server.base_url, control, end, Random(number)), len(loops))
+        in_threads(lambda number: loops[number](server.base_url, control, goes_on, Random(number)), len(loops))
         gc.collect()
         assert (control.state().in_flight, control.state().waiting) == (0, 0)
         assert server.accepted() > 50
@@ -160,12 +164,12 @@ def test_loops_and_threads_that_cancel_at_random_leave_nothing_behind() -> None:
             in_threads(lambda number: client.chat.completions.create(**QUESTION) and None, 4)
 
 
-def _cancel_in_asyncio(base_url: str, control: Control, end: float, random: Random) -> None:
+def _cancel_in_asyncio(base_url: str, control: Control, goes_on: Callable[[], bool], random: Random) -> None:
     async def main() -> None:
         async with AsyncTogether(api_key=KEY, base_url=base_url, control=control) as client:
 
             async def work() -> None:
-                while time.monotonic() < end:
+                while goes_on():
                     task = asyncio.create_task(client.chat.completions.create(**QUESTION))
                     await asyncio.sleep(random.random() * 0.1)
                     if random.random() < 0.4:
@@ -177,12 +181,12 @@ def _cancel_in_asyncio(base_url: str, control: Control, end: float, random: Rand
     asyncio.run(main())
 
 
-def _cancel_in_trio(base_url: str, control: Control, end: float, random: Random) -> None:
+def _cancel_in_trio(base_url: str, control: Control, goes_on: Callable[[], bool], random: Random) -> None:
     async def main() -> None:
         async with AsyncTogether(api_key=KEY, base_url=base_url, control=control) as client, anyio.create_task_group() as group:
 
             async def work() -> None:
-                while time.monotonic() < end:
+                while goes_on():
                     with anyio.move_on_after(random.random() * 0.15):
                         await client.chat.completions.create(**QUESTION)
 
@@ -192,9 +196,9 @@ def _cancel_in_trio(base_url: str, control: Control, end: float, random: Random)
     anyio.run(main, backend="trio")
 
 
-def _leave_in_thread(base_url: str, control: Control, end: float, random: Random) -> None:
+def _leave_in_thread(base_url: str, control: Control, goes_on: Callable[[], bool], random: Random) -> None:
     with client_of(base_url, control) as client:
-        while time.monotonic() < end:
+        while goes_on():
             if random.random() < 0.4:
                 stream = client.chat.completions.create(**QUESTION, stream=True)
                 if random.random() < 0.5:
