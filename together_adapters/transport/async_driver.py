@@ -38,10 +38,12 @@ from together_adapters.transport.http_requests import (
     always,
     build_request,
     failure_of,
+    is_encoded,
     is_event_stream,
     late,
     never,
     open_body,
+    usual_request,
 )
 from together_adapters.transport.observation import Meter, Outgoing
 from together_adapters.transport.retry import Failure
@@ -169,25 +171,32 @@ class AsyncDriver(HTTPDriver, Async):
         return late(attempt.url)
 
     async def _transfer(self, attempt: Attempt, keep_open: Callable[[HTTPResponse], bool]) -> HTTPResponse | Response | Failure:
-        library = self.connections.library
-        client: Any = await self.connections.client()
         trace = AsyncTrace() if self.connections.external else None
         response: Any = None
         with ExitStack() as files:
             try:
-                request = build_request(library, client, attempt, _read_in_thread, files, trace)
-                # That of a supplied client; none for another host.
-                auth = None if attempt.anonymous else library.module.USE_CLIENT_DEFAULT
-                send = partial(client.send, request, stream=True, follow_redirects=False, auth=auth)
-                if (tape := observation.tape) is None:
-                    response = await send()
-                else:
-                    response = await tape.send_async(Outgoing(attempt, request, client, library, self.config), send)
+                response = await self._open(attempt, files, trace)
                 keep = response.is_success and keep_open(response)
-                open_body(library, response, attempt, keep=keep)
+                open_body(self.connections.library, response, attempt, keep=keep)
                 return response if keep else await _read(response)
             except Exception as error:
                 return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline, response)
+
+    async def _open(self, attempt: Attempt, files: ExitStack, trace: AsyncTrace | None) -> Any:
+        """Sends an attempt, and returns the response when its head has come."""
+        library = self.connections.library
+        client: Any = await self.connections.client()
+        if (tape := observation.tape) is None and (usual := usual_request(library, client, attempt)) is not None:
+            response = await client.own_transport.handle_async_request(usual)
+            response.request = usual
+            return response
+        request = build_request(library, client, attempt, _read_in_thread, files, trace)
+        # That of a supplied client; none for another host.
+        auth = None if attempt.anonymous else library.module.USE_CLIENT_DEFAULT
+        send = partial(client.send, request, stream=True, follow_redirects=False, auth=auth)
+        if tape is None:
+            return await send()
+        return await tape.send_async(Outgoing(attempt, request, client, library, self.config), send)
 
     async def _flow(self, flow: Generator[Any, Any, T]) -> T:
         result: Any = None
@@ -252,7 +261,7 @@ async def _read(response: HTTPResponse) -> Response:
     """Reads a body."""
     body = BodyBuffer(response)
     try:
-        async for data in response.aiter_bytes():
+        async for data in response.aiter_bytes() if is_encoded(response) else response.stream:  # type: ignore[union-attr]
             if body.is_full(data):
                 break
     finally:

@@ -8,9 +8,11 @@ one is an exception of the other.
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import cache, cached_property, lru_cache
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from together_adapters.errors import ConfigurationError
@@ -34,6 +36,9 @@ TransportName: TypeAlias = Literal["fast", "httpx", "httpx2"]
 DEFAULT: LibraryName = "httpx"
 FAST: TransportName = "fast"
 _NAMES = ("httpx", "httpx2")
+_STEPS = frozenset(
+    {"__init__", "build_request", "send", "_send_handling_auth", "_send_handling_redirects", "_send_single_request"}
+)
 _ROOTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
 
 
@@ -45,6 +50,7 @@ class HTTPLibrary:
         self.is_fast = is_fast
         self.transport = FAST if is_fast else name
         self.module: Any = import_module(name)
+        self._logger = logging.getLogger(name)
 
         class NoCookies(self.module.Cookies):  # type: ignore[misc, name-defined]
             """The API has no cookies, and looking for them in every response takes a twentieth of a call."""
@@ -59,9 +65,22 @@ class HTTPLibrary:
     def new_client(self, transport: Any, *, is_async: bool) -> Any:
         """Returns a client without cookies and redirects. It stays open: its transport tells calls that it is closed."""
         client = (self.module.AsyncClient if is_async else self.module.Client)(transport=transport)
+        client.own_transport = transport
         client._cookies = self._cookies()  # its public setter copies the value into a jar of its own
         client._build_redirect_request = _no_redirect
         return client
+
+    def is_transparent(self, client: Any) -> bool:
+        """Whether a client does nothing for a request but hand it to our own transport.
+
+        Monitors and recorders of tests wrap the methods of clients, and loggers want their lines.
+        """
+        if not hasattr(client, "own_transport") or self._logger.isEnabledFor(logging.INFO):
+            return False
+        methods: list[Any] = [getattr(type(client), name, None) for name in _STEPS]
+        if vars(client).keys() & _STEPS or not all(type(method) is FunctionType for method in methods):
+            return False
+        return len({method.__code__.co_filename for method in methods}) == 1
 
     @cached_property
     def accept_encoding(self) -> str:

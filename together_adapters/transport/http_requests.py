@@ -107,6 +107,27 @@ def build_request(
     )
 
 
+def usual_request(library: HTTPLibrary, client: Any, attempt: Attempt) -> HTTPRequest | None:
+    """Returns the request of a usual attempt for the transport of our own client; None where the client has anything to do for it.
+
+    What a client does for every request costs as much as half of the transfer: auth, cookies, redirects and hooks, of which there are none.
+    """
+    if attempt.query or attempt.anonymous or not (attempt.content is None or type(attempt.content) is bytes):
+        return None
+    url = parse_url(library, attempt.url)
+    if url.userinfo or not library.is_transparent(client):
+        return None
+    names = {name.lower().encode() for name in attempt.headers}
+    headers = [header for header in client.headers.raw if header[0].lower() not in names]
+    return library.module.Request(  # type: ignore[no-any-return]
+        attempt.method,
+        url,
+        headers=[*headers, *attempt.headers.items()],
+        content=attempt.content,
+        extensions={"timeout": _limits(attempt)},
+    )
+
+
 def _limits(attempt: Attempt) -> Limits:
     """Returns the time limits of an attempt by kind, none beyond the deadline of the call."""
     limits = _limits_of(attempt.timeout)
@@ -137,6 +158,7 @@ class BodyBuffer:
     def __init__(self, response: HTTPResponse) -> None:
         self._response = response
         self._is_success = response.is_success
+        self._is_encoded = is_encoded(response)
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -146,7 +168,7 @@ class BodyBuffer:
         self._size += len(data)
         if not self._is_success:
             return self._size >= MAX_ERROR_BODY
-        if self._size > _UNSUSPICIOUS and self._size > _MAX_RATIO * self._response.num_bytes_downloaded:
+        if self._is_encoded and self._size > _UNSUSPICIOUS and self._size > _MAX_RATIO * self._response.num_bytes_downloaded:
             raise SuspiciousBody(f"a compressed response of {self._response.num_bytes_downloaded} bytes unpacks to {self._size}")
         return False
 
@@ -255,6 +277,14 @@ def check_deadline(deadline: float | None) -> None:
     """Raises a timeout if the deadline of a call has passed."""
     if deadline is not None and time.monotonic() >= deadline:
         raise ReadTimeout("max_elapsed")
+
+
+def is_encoded(response: HTTPResponse) -> bool:
+    """Whether a body must be read through the library's own readers, which cost more than the rest of a small one.
+
+    That is one with a content encoding, and one that a transport has read already (a test's, a cache's).
+    """
+    return "content-encoding" in response.headers or response.is_stream_consumed
 
 
 def never(response: HTTPResponse) -> bool:

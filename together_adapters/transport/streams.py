@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from together_adapters.transport.call import AudioStreamCall
-from together_adapters.transport.http_requests import check_deadline, failure_of
+from together_adapters.transport.http_requests import check_deadline, failure_of, is_encoded
 from together_adapters.transport.network import ReadTimeout, Until, begin_body, until
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.sse import EventParser
@@ -221,10 +221,7 @@ def read_body(http_response: HTTPResponse) -> Generator[bytes, None, None]:
     """Yields an empty read, which starts the generator so that dropping it closes the response, and then those of the body."""
     try:
         yield b""
-        # A body without content encoding is read beneath the library's own readers, which a stream pays for at every event. One that a
-        # transport has read already (a test's, a cache's) is only available through them.
-        direct = "content-encoding" not in http_response.headers and not http_response.is_stream_consumed
-        yield from cast(Iterable[bytes], http_response.stream) if direct else http_response.iter_bytes()
+        yield from http_response.iter_bytes() if is_encoded(http_response) else cast(Iterable[bytes], http_response.stream)
     finally:
         http_response.close()
 
@@ -233,8 +230,8 @@ async def read_body_async(http_response: HTTPResponse) -> AsyncGenerator[bytes]:
     """Yields an empty read, which starts the generator so that dropping it closes the response, and then those of the body."""
     try:
         yield b""
-        direct = "content-encoding" not in http_response.headers and not http_response.is_stream_consumed
-        async for data in cast(AsyncIterable[bytes], http_response.stream) if direct else http_response.aiter_bytes():
+        stream = http_response.aiter_bytes() if is_encoded(http_response) else cast(AsyncIterable[bytes], http_response.stream)
+        async for data in stream:
             yield data
     finally:
         with anyio.CancelScope(shield=True):

@@ -39,9 +39,11 @@ from together_adapters.transport.http_requests import (
     build_request,
     check_deadline,
     failure_of,
+    is_encoded,
     is_event_stream,
     never,
     open_body,
+    usual_request,
 )
 from together_adapters.transport.observation import Admission, Meter, Outgoing, Turn
 from together_adapters.transport.retry import Failure
@@ -160,25 +162,30 @@ class SyncDriver(HTTPDriver, Sync):
         time.sleep(seconds)
 
     def _send(self, attempt: Attempt, keep_open: Callable[[HTTPResponse], bool]) -> HTTPResponse | Response | Failure:
-        library = self.connections.library
-        client: Any = self.connections.client
         trace = Trace() if self.connections.external else None
         response: Any = None
         with ExitStack() as files:
             try:
-                request = build_request(library, client, attempt, iter, files, trace)
-                # That of a supplied client; none for another host.
-                auth = None if attempt.anonymous else library.module.USE_CLIENT_DEFAULT
-                send = partial(client.send, request, stream=True, follow_redirects=False, auth=auth)
-                if (tape := observation.tape) is None:
-                    response = send()
-                else:
-                    response = tape.send(Outgoing(attempt, request, client, library, self.config), send)
+                response = self._open(attempt, files, trace)
                 keep = response.is_success and keep_open(response)
-                open_body(library, response, attempt, keep=keep)
+                open_body(self.connections.library, response, attempt, keep=keep)
                 return response if keep else _read(response, attempt.deadline)
             except Exception as error:
                 return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline, response)
+
+    def _open(self, attempt: Attempt, files: ExitStack, trace: Trace | None) -> Any:
+        """Sends an attempt, and returns the response when its head has come."""
+        library = self.connections.library
+        client: Any = self.connections.client
+        if (tape := observation.tape) is None and (usual := usual_request(library, client, attempt)) is not None:
+            response = client.own_transport.handle_request(usual)
+            response.request = usual
+            return response
+        request = build_request(library, client, attempt, iter, files, trace)
+        # That of a supplied client; none for another host.
+        auth = None if attempt.anonymous else library.module.USE_CLIENT_DEFAULT
+        send = partial(client.send, request, stream=True, follow_redirects=False, auth=auth)
+        return send() if tape is None else tape.send(Outgoing(attempt, request, client, library, self.config), send)
 
     def _flow(self, flow: Generator[Any, Any, T]) -> T:
         result: Any = None
@@ -281,7 +288,7 @@ def _read(response: HTTPResponse, deadline: float | None) -> Response:
     """Reads a body. The deadline is checked here as well, for connections that do not keep it themselves."""
     body = BodyBuffer(response)
     try:
-        for data in response.iter_bytes():
+        for data in response.iter_bytes() if is_encoded(response) else response.stream:  # type: ignore[union-attr]
             if body.is_full(data):
                 break
             check_deadline(deadline)
