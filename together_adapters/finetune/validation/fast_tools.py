@@ -15,6 +15,7 @@ from together_adapters.finetune.validation.row_schemas import NonEmptyStr
 
 _MAX_DECLARATIONS: Final = 64
 _MAX_TOOLS: Final = 256
+_MIN_MISSES: Final = 48
 _MAX_BYTES: Final = 65_536
 _LEVELS: Final = 6
 T = TypeVar("T")
@@ -114,7 +115,7 @@ class ToolReader:
 
 
 class _Cache(Generic[T]):
-    """The values of the latest texts; `is_useful` until most of all that are read are new."""
+    """The values of the latest texts; `is_useful` until most of all that are read are new, or nearly all of the first."""
 
     def __init__(self, size: int) -> None:
         self.is_useful = True
@@ -126,7 +127,8 @@ class _Cache(Generic[T]):
     def add(self, text: bytes, value: T) -> T:
         """Adds the value of a new text, and returns it."""
         self._misses += 1
-        if self._misses > self._size and self._misses * 2 > self.reads:
+        enough = _MIN_MISSES if self._misses * 10 > self.reads * 9 else self._size
+        if self._misses > enough and self._misses * 2 > self.reads:
             self.is_useful = False
         if len(text) <= _MAX_BYTES:
             if len(self.values) == self._size:
