@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.foreign.driving import drive, python_with
 from together_adapters.emulator import Emulator
@@ -10,7 +13,7 @@ from together_adapters.emulator import Emulator
 COMMON = """
 import asyncio, json, os
 CHAT, THINKS, EMBEDS, RANKS = ("deepseek-ai/DeepSeek-V4.1-Flash", "deepseek-ai/DeepSeek-R1",
-                               "BAAI/bge-large-en-v1.5", "acme/ranker")
+                               "BAAI/bge-large-en-v1.5", "Salesforce/Llama-Rank-V1")
 HELLO = [{"role": "user", "content": "Say hello to Ann."}]
 WEATHER = [{"role": "user", "content": "What is the weather in Oslo?"}]
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "Get the weather in a city.",
@@ -203,6 +206,13 @@ async def later():
 asyncio.run(later())
 """
 )
+
+
+@pytest.fixture
+def emulator(emulator: Emulator) -> Iterator[Emulator]:
+    """The emulator as users have it: it refuses names that no model has."""
+    with emulator.behave(any_model=False):
+        yield emulator
 
 
 def test_together_3(emulator: Emulator, tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_completions_and_media_become_rows(
     emulator.reply("A pixel.")
     client = flavour.client()
     messages = [{"role": "user", "name": "ann", "content": content}]
-    flavour.run(client.chat.completions.create(model=MODEL, messages=messages))
+    flavour.run(client.chat.completions.create(model="Qwen/Qwen3.5-9B", messages=messages))
     completion = flavour.run(client.completions.create(model="acme/any", prompt="Say hello to Ann."))
     path = tmp_path / "spans.jsonl"
     path.write_text("".join(span.to_json(indent=None) + "\n" for span in recording_content.spans), "utf-8")

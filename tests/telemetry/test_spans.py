@@ -189,7 +189,7 @@ def test_tool_calls_and_media_have_the_form_of_the_conventions(
     emulator.reply({"content": None, "tool_calls": [call], "reasoning": "Again."}, times=2)
     client = flavour.client()
     messages = [*question["messages"], *history]
-    params = {"model": "openai/gpt-oss-120b", "messages": messages, "tools": [TOOL]}
+    params = {"model": "Qwen/Qwen3.5-9B", "messages": messages, "tools": [TOOL]}
     flavour.run(client.chat.completions.create(**params))
     drain(flavour, client.chat.completions.create(**params, stream=True))
     for span in recording_content.spans:

@@ -12,7 +12,14 @@ import httpx
 import pytest
 
 from tests.conftest import HANG
-from together_adapters import BadRequestError, IncompleteStreamError, RateLimitError, ServiceUnavailableError, Together
+from together_adapters import (
+    APIStatusError,
+    BadRequestError,
+    IncompleteStreamError,
+    RateLimitError,
+    ServiceUnavailableError,
+    Together,
+)
 from together_adapters.emulator import Emulator, Fault, Limits
 from together_adapters.emulator.store.catalogue import prices_of
 from together_adapters.types.capabilities import capabilities
@@ -382,3 +389,15 @@ def test_replies_say_what_they_are(emulator: Emulator) -> None:
         "reply(tool_calls=[('weather', {'city': 'Rome'})]), 0 of 2 times",
         "reply(test_replies_say_what_they_are.<locals>.<lambda>)",
     ]
+
+
+def test_a_dict_as_a_response_is_sent_as_json(flavour: Any, emulator: Emulator) -> None:
+    emulator.inject(
+        Fault("response", body=[{"id": "acme/only"}]), Fault("response", body={"error": {"message": "Tea."}}, status=418)
+    )
+    client = flavour.client(max_retries=0)
+    assert [model.id for model in flavour.run(client.models.list())] == ["acme/only"]
+    with pytest.raises(APIStatusError, match="Tea"):
+        flavour.run(client.models.list())
+    with pytest.raises(TypeError, match="the body of a fault is bytes, a text, or JSON"):
+        Fault("response", body={"a": object()})

@@ -85,7 +85,7 @@ class Fault:
         try:
             self.content  # noqa: B018
         except (TypeError, ValueError) as error:
-            raise TypeError(f"the body of a fault is bytes, a text, or what JSON can say: {error}") from None
+            raise TypeError(f"the body of a fault is bytes, a text, or JSON: {error}") from None
 
     @property
     def content(self) -> bytes | None:
