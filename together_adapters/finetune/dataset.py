@@ -37,6 +37,7 @@ class TrainingData:
         read: Callable[[], Iterable[Record]],
         name: str = "data",
         read_lines: Callable[[], Iterable[Record | UnreadLines]] | None = None,
+        read_rows: Callable[[], Iterable[Record | Row]] | None = None,
     ) -> None:
         """Creates data from a source.
 
@@ -44,10 +45,12 @@ class TrainingData:
             read: Returns the records from the start, each time it is called.
             name: The name to show in messages.
             read_lines: Returns the same, but may leave lines unread for those that write them without making records.
+            read_rows: Returns the same, but may leave out what is known of a row for those that want nothing but rows.
         """
         self.name = name
         self._read = read
         self._read_lines = read_lines or read
+        self._read_rows = read_rows or read
 
     @classmethod
     def from_rows(cls, rows: Iterable[Any], name: str = "data") -> TrainingData:
@@ -78,8 +81,10 @@ class TrainingData:
         """
         issues: list[Issue] = []
         counts: dict[str, int] = {}
-        for record in self.records():
-            if type(record) is Example:
+        for record in self._read_rows():
+            if type(record) is dict:
+                yield record
+            elif type(record) is Example:
                 yield record[0]  # faster than by name
             elif isinstance(record, Refusal) and not record.skipped:
                 counts[record.code] = counts.get(record.code, 0) + 1

@@ -92,7 +92,10 @@ def from_langchain(
     reader = _LangChainReader(options, schema, tools, name)
     records, first = _records(source)
     collapse = schema == "llm_runs" or is_run(first) if collapse_prefixes is None else collapse_prefixes
-    return training_data(lambda: reader.read(records()), name, expand=expand, collapse_prefixes=collapse)
+    return training_data(
+        lambda: reader.read(records()), name, expand=expand, collapse_prefixes=collapse,
+        read_rows=lambda: reader.read_rows(records()),
+    )  # fmt: skip
 
 
 def _records(source: Any) -> tuple[Callable[[], Iterable[Any]], Any]:

@@ -238,3 +238,13 @@ def test_steps_of_an_agent_as_json():
     (row,) = from_langchain([result])
     assert [message["role"] for message in row["messages"]] == ["user", "assistant", "tool", "assistant"]
     assert [row] == list(load([result]))
+
+
+def test_rows_are_those_of_the_records() -> None:
+    chat = [HumanMessage("q"), AIMessage("a")]
+    with_parts = [HumanMessage([{"type": "text", "text": "q"}]), AIMessage("a")]
+    options: dict[str, Any]
+    for options in ({}, {"tools": [{"name": "add", "description": "", "parameters": {}}]}, {"expand": "last_turn"}):
+        data = from_langchain([chat, with_parts, chat], **options)
+        assert [*data] == [record.row for record in data.records() if isinstance(record, Example)]
+        assert len([*data]) == 3

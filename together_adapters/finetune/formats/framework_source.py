@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from itertools import chain, islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from pydantic import BaseModel
 
@@ -84,6 +84,13 @@ class FrameworkReader(ABC):
 
     def read(self, records: Iterable[Any]) -> Iterator[Record]:
         """Yields the rows or the refusal of each record."""
+        return cast("Iterator[Record]", self._read(records, is_bare=False))
+
+    def read_rows(self, records: Iterable[Any]) -> Iterator[Record | Row]:
+        """Yields the same, simple messages as rows alone."""
+        return self._read(records, is_bare=True)
+
+    def _read(self, records: Iterable[Any], *, is_bare: bool) -> Iterator[Record | Row]:
         name, tools, use_plain, plain_rows, make = self._name, self._tools, self._use_plain, self.plain_rows, tuple.__new__
         example, no_fields = Example, NO_FIELDS
         for number, record in enumerate(records, 1):
@@ -92,7 +99,7 @@ class FrameworkReader(ABC):
                     messages = plain_rows(record)
                     if messages:
                         row: Row = {"messages": messages, "tools": tools} if tools else {"messages": messages}
-                        yield make(example, (row, number, name, None, (), no_fields, 0))
+                        yield row if is_bare else make(example, (row, number, name, None, (), no_fields, 0))
                         continue
                 for result in self.convert(record, number):
                     if isinstance(result, Unconvertible):
@@ -121,8 +128,17 @@ class FrameworkReader(ABC):
         return self._tools_cache[1]
 
 
-def training_data(read: Callable[[], Iterator[Record]], name: str, *, expand: Expand, collapse_prefixes: bool) -> TrainingData:
+def training_data(
+    read: Callable[[], Iterator[Record]],
+    name: str,
+    *,
+    expand: Expand,
+    collapse_prefixes: bool,
+    read_rows: Callable[[], Iterator[Record | Row]] | None = None,
+) -> TrainingData:
     """Returns the records of a reader as training data."""
+    if expand == "whole" and not collapse_prefixes:
+        return TrainingData(read, name, read_rows=read_rows)
     read_all = drop_prefixes(read) if collapse_prefixes else read
     return TrainingData(read_all if expand == "whole" else lambda: _expanded(read_all(), expand), name)
 
