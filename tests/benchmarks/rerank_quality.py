@@ -1,6 +1,6 @@
 """How well and at which price documents are reranked: lexical order, rerank model, chat model listwise and pointwise.
 
-The corpus is that of the recipes, Python's language reference; `rerank_questions.json` has questions, and phrases by which their right
+The corpus is that of the recipes, Python's language reference; `search_questions.json` has questions, and phrases by which their right
 passages are found. A lexical search (BM25) finds candidates. The chat model is an oracle: it knows the right passages, orders the
 others by common words, and errs with a probability. So the table shows what the library makes of the answers of a model, and what it
 costs, and not how good any model is. The rerank model is the emulator's, which ranks by common words: only its requests and tokens count.
@@ -23,8 +23,8 @@ from tests.resources.rerank_oracle import Oracle
 from together_adapters import Together
 from together_adapters.demo.corpus import passages
 from together_adapters.emulator import Emulator, serve
-from together_adapters.emulator.engine.passage_ranking import relevance
-from together_adapters.emulator.engine.text_features import bm25, stems
+from together_adapters.emulator.text.features import stems
+from together_adapters.emulator.text.similarity import bm25, relevance
 from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL, capabilities
 
 FOLDER: Final = Path(__file__).parent
@@ -67,13 +67,24 @@ HEADING: Final = """\
 |---|---|---|---|---|---|---|---|"""
 
 
+def load_questions(part: str) -> list[dict[str, Any]]:
+    """Returns the questions of a set, `dev` or `test`, with phrases of their right passages."""
+    entries: list[dict[str, Any]] = json.loads((FOLDER / "search_questions.json").read_text("utf-8"))[part]
+    return entries
+
+
+def load_texts() -> list[str]:
+    """Returns the passages of the reference with their titles."""
+    return [f"{passage.title}\n\n{passage.text}" for passage in passages()]
+
+
 def questions(limit: int | None = None) -> list[Question]:
-    """Returns the questions whose right passages are in the reference of this Python."""
-    texts = [f"{passage.title}\n{passage.text}" for passage in passages()]
+    """Returns the questions of the test set whose right passages are in the reference of this Python."""
+    texts = load_texts()
     flat = {text: " ".join(text.split()) for text in texts}
     documents = [stems(text) for text in texts]
     result = []
-    for entry in json.loads((FOLDER / "rerank_questions.json").read_text("utf-8"))[:limit]:
+    for entry in [entry for entry in load_questions("test") if entry["passages"]][:limit]:
         grades: dict[str, float] = {}
         for grade, phrase in zip([1.0] + [0.7] * 9, entry["passages"], strict=False):
             for text in texts:

@@ -41,7 +41,7 @@ def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
     assert {name for name in names if name.endswith((".json", ".toml"))} >= {
         "together_adapters/types/models.json",
         "together_adapters/emulator/store/facts.toml",
-        "together_adapters/emulator/engine/words.toml",
+        "together_adapters/emulator/text/words.toml",
     }
     assert any(name.endswith("/LICENSE") for name in names)
 

@@ -1,4 +1,4 @@
-"""A keyword index (BM25) of texts, for the demo and for recipes: a search without an embedding model.
+"""A keyword index (BM25) of texts, for recipes that search without an embedding model.
 
 It needs no request and no key: `bm25s` counts words with numpy. Nothing here is specific to LangChain or LlamaIndex.
 """
@@ -6,31 +6,38 @@ It needs no request and no key: `bm25s` counts words with numpy. Nothing here is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import bm25s  # type: ignore[import-untyped]
+import numpy as np
+
+from together_adapters.emulator.text.features import stems
+from together_adapters.emulator.text.similarity import RELATED_WEIGHT, related_groups
+
+_TITLE_WEIGHT = 3
 
 
 class KeywordIndex:
-    """Finds the texts that share rare words with a query."""
+    """Finds the texts that share rare words with a query. The first paragraph of a text, its title, counts more than the others.
+
+    A word that means nearly the same counts, too, but less, so that "remove a key" finds "delete an item". Names and operators of
+    programs are words: `is`, `__slots__`, `:=`.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._size = len(texts)
-        self._index: Any = bm25s.BM25()
-        self._index.index(_split(texts), show_progress=False)
+        self._index = bm25s.BM25(k1=1.2)
+        self._index.index(
+            [stems(text) + (_TITLE_WEIGHT - 1) * stems(text.partition("\n\n")[0]) for text in texts], show_progress=False
+        )
 
     def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """Returns the positions and the scores of at most `k` texts with a word of the query, the best first."""
-        results: Any = self._index.retrieve(_split([query]), k=min(k, self._size), show_progress=False)
-        scores = zip(results.documents[0], results.scores[0], strict=True)
-        return [(int(position), float(score)) for position, score in scores if score > 0]
+        scores = np.zeros(self._size, np.float32)
+        for term in dict.fromkeys(stems(query)):
+            others = {other for group in related_groups(term) for other in group}
+            scores += np.maximum.reduce([self._scores(term), *(RELATED_WEIGHT * self._scores(other) for other in others)])
+        order = np.argsort(-scores, kind="stable")[:k]
+        return [(int(position), float(scores[position])) for position in order if scores[position] > 0]
 
-
-def _split(texts: Sequence[str]) -> Any:
-    """Splits texts into words without stop words."""
-    return bm25s.tokenize(list(texts), stopwords="en", stemmer=_without_plurals, show_progress=False)
-
-
-def _without_plurals(words: list[str]) -> list[str]:
-    """Takes the s off the end of words, so that "loops" finds "loop". A stemmer, such as PyStemmer's, does more."""
-    return [word[:-1] if len(word) > 3 and word[-1] == "s" != word[-2] else word for word in words]
+    def _scores(self, term: str) -> np.ndarray:
+        return np.asarray(self._index.get_scores([term]))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from together_adapters.emulator.conversation import ParsedToolCall, Scores
-from together_adapters.emulator.engine.text_features import token_id, tokenize
+from together_adapters.emulator.text.features import token_id, tokenize
 
 BIG_SEED: Final = 15_924_764_223_251_450_000  # a seed of the live service, which exceeds a signed 64-bit integer
 REASONING: Final = "reasoning"  # the part of an output that is reasoning

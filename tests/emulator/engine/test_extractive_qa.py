@@ -168,3 +168,38 @@ def test_condensing_a_question(chat: Chat) -> None:
         "user: What is a kiln?\nassistant: An oven.\n\n<Follow Up Message>\nHow hot does it get?\n\n<Standalone question>\n"
     )
     assert chat.text(prompt) == "How hot does it get, regarding kiln?"
+
+
+REFERENCE = """[1] Identity comparisons
+
+The operators `is` and `is not` test for an object's identity. An object's identity is determined using the `id()` function.
+
+[2] String methods
+
+str.zfill(width)
+
+Return a copy of the string left filled with zeros. Values are not changed.
+
+[3] Lists
+
+    `s.reverse()` | reverses the items of s in place | (4)"""
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What does `is` test?", "The operators `is` and `is not` test for an object's identity [1]."),
+        ("Which string is filled with zeros?", "str.zfill(width): Return a copy of the string left filled with zeros [2]."),
+        ("How are items reversed?", "`s.reverse()`: reverses the items of s in place [3]."),
+        ("What does `in` test?", ""),
+        ("Who invented string methods?", ""),
+        ("Which string library is the fastest?", ""),
+        ("Do they reverse?", ""),
+    ],
+)
+def test_prompt_that_says_what_to_do_without_an_answer(chat: Chat, question: str, answer: str) -> None:
+    """Each word that says much must be in the passages, and code in the quoted sentence."""
+    system = "Answer from the numbered passages alone. If the passages do not answer the question, say so."
+    text = chat.text([{"role": "system", "content": system}, {"role": "user", "content": f"{REFERENCE}\n\nQuestion: {question}"}])
+    assert text.startswith(answer or "I don't know")
+    assert ("[" in text) == bool(answer)

@@ -55,6 +55,28 @@ def test_similar_texts_have_similar_vectors(http: httpx.Client, query: str, best
     assert embed(http, query) != embed(http, f"query: {query}")
 
 
+@pytest.mark.parametrize(
+    ("query", "best"),
+    [
+        ("erase an entry", "Remove the item."),
+        ("what `is` is for", "Use `is` for identity."),
+        ("a := b", "The operator `:=` binds."),
+    ],
+)
+def test_related_words_and_code_count(http: httpx.Client, query: str, best: str) -> None:
+    documents = [
+        "Add the item twice.",
+        "Remove the item.",
+        "Use `in` for members.",
+        "Use `is` for identity.",
+        "The operator `:=` binds.",
+    ]
+    vector, *others = embed(http, [query, *documents])
+    assert documents[max(range(5), key=lambda at: similarity(vector, others[at]))] == best
+    results = http.post("/rerank", json={"model": RERANK, "query": query, "documents": documents}).json()["results"]
+    assert documents[results[0]["index"]] == best
+
+
 def test_the_same_text_has_the_same_vector(http: httpx.Client) -> None:
     assert embed(http, DOCUMENTS) == [embed(http, document)[0] for document in DOCUMENTS]
 

@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import HANG, NEVER, eventually
 from tests.emulator.conftest import MODEL, WEATHER, Chat, events, joined
 from together_adapters.emulator import BillRow, BillTotal, Emulator, Fault, Limits, serve
-from together_adapters.emulator.engine.text_features import tokenize
 from together_adapters.emulator.http.faults import CHANGERS, DURING_UPLOAD, KINDS, RESPONDERS, STREAM_ONLY
 from together_adapters.emulator.store.bill import Bill
+from together_adapters.emulator.text.features import tokenize
 from together_adapters.types.capabilities import capabilities
 
 TEXT = 'Repeat after me: "one two three four five six seven eight nine ten"'

@@ -7,25 +7,31 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from together_adapters.emulator.conversation import Conversation
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, Passage
-from together_adapters.emulator.engine.text_features import STOPWORDS, bm25, cache_short_texts, rarity, stem, stems
+from together_adapters.emulator.text.features import STOPWORDS, cache_short_texts, code_stems, stem, stems
+from together_adapters.emulator.text.similarity import share, weights
 
 NOT_FOUND: Final = "I don't know: the given context does not answer this question."
+_MIN_SHARE, _STRICT_SHARE = 0.35, 0.5  # of the question, in the best sentence, its title and its passage
+_STRICT_MATCH: Final = 0.85  # of the question, in all passages together
 _MAX_PASSAGES: Final = 2_000
 Terms = tuple[str, ...]
 _PRONOUN: Final = re.compile(
     r"(?:It|This|These|They|Those|Such|That|He|She|Its|Their|However|Otherwise|Therefore|Thus|Also|But)\b"
 )
 
+_REFERENCE: Final = re.compile(r"\b(?:it|they|them|these|those)\b", re.IGNORECASE)  # to something that a question does not name
 _LIST_ITEM: Final = re.compile(r"^[ \t]*(?:[*\-•]|\d{1,2}[.)]|\(\w\)|[a-z]\))\s+")
 _BREAK: Final = re.compile(rf"\n(?:[ \t]*\n)+|\n(?={_LIST_ITEM.pattern})", re.MULTILINE)
 _MARKUP: Final = re.compile(  # lines of rules, with the heading above, and lines with other marks
     r"^(?:.*\n)?[ \t]*([=\-*~^\"'#+_.])\1{2,}[ \t]*$|^[ \t]*(?:\.\. |:[\w ]+:(?:\s|$)|>>>|\.\.\. |\||\+[-=+]+\+|#+ |```|[\w:/.]+ +::=).*$",
     re.MULTILINE,
 )
+_SIGNATURE: Final = re.compile(r"(?:\w+ )?[\w.]+(?:\(.{0,80}|\.__\w+__)|\w+\(\w+\).{0,80}")
+_ROW: Final = re.compile(r"^[ \t]+(`[^|\n]+`) \| ([^|\n]+?)(?: \|.*)?$", re.MULTILINE)  # of a table: code, and what it does
 _END: Final = re.compile(r"(?<![.!?])[.!?]++[\"”’')\]*`]*(?=\s|$)")
 _ABBREVIATION: Final = re.compile(r"(?:\b(?:e\.g|i\.e|cf|vs|Dr|Mr|Mrs|Ms|Fig|Sec|Eq|No|approx|resp|incl|St)|(?:^|\s)[A-Z])\.$")
 _START: Final = re.compile(r"[\"“‘'(\[*_`]*[A-Z0-9]|[\"“‘(\[*_`]+\w")
@@ -41,6 +47,15 @@ class Sentence:
     position: int
 
 
+class Match(NamedTuple):
+    """How well a quotation fits a question: a score to rank by, the share of the question that it meets, and its stems."""
+
+    score: float
+    share: float
+    terms: frozenset[str]
+    weight: dict[str, float]
+
+
 def answer_from_messages(prompt: ParsedPrompt, conversation: Conversation) -> str:
     """Answers a question without context with a sentence of the prompt, the instructions or earlier user messages, if one fits."""
     if prompt.passages or not prompt.question.endswith("?"):
@@ -51,10 +66,15 @@ def answer_from_messages(prompt: ParsedPrompt, conversation: Conversation) -> st
     return quote(prompt.question, list(map(Passage, parts)), 1)
 
 
-def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3) -> str:
+def is_vague(question: str) -> bool:
+    """Whether a question says too little to be answered: "Does it?", "Do they nest?"."""
+    return len(set(_terms(question))) <= bool(_REFERENCE.search(question))
+
+
+def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3, *, strict: bool = False) -> str:
     """Answers with the best sentences of some passages, each with the number of its passage before its full stop.
 
-    The answer is empty when the passages do not contain the words of the question.
+    The answer is empty when the passages do not contain the words of the question; if `strict`, when they lack any that says much.
     """
     terms = _terms(question)
     passages = passages[:_MAX_PASSAGES]
@@ -62,15 +82,14 @@ def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3) ->
     if not any(texts):  # a passage without a whole sentence is quoted by its beginning
         texts = [tuple(filter(None, [" ".join(passage.text.split())[:400]])) for passage in passages]
     quotations = [quotation for i, passage in enumerate(passages) for quotation in _quotations(texts[i], passage.label, i)]
-    documents = [tuple(term for sentence in quotation for term in _terms(sentence.text)) for quotation in quotations]
-    passage_terms = [_terms(passage.text[:20_000]) for passage in passages]
-    if not terms or not quotations or not _is_answerable(question, terms, documents, passage_terms):
+    if is_vague(question) or not quotations:
         return ""
-    scores = _scores(terms, quotations, documents, passage_terms)
-    ranking = sorted(range(len(quotations)), key=lambda i: (-scores[i], i))
+    matches = list(_matches(terms, quotations, passages))
+    ranking = sorted(range(len(quotations)), key=lambda i: (-matches[i].score, i))
+    best = matches[ranking[0]].score
     selection: list[Sentence] = []
-    for i in ranking[:40]:
-        if scores[i] <= 0 or len(selection) >= max_sentences or (selection and scores[i] < 0.55 * scores[ranking[0]]):
+    for i in ranking[:40] if _is_answered(question, terms, matches[ranking[0]], passages, strict) else ():
+        if matches[i].score <= 0 or len(selection) >= max_sentences or (selection and matches[i].score < 0.55 * best):
             break
         quotation = [sentence for sentence in quotations[i] if sentence not in selection]
         is_new = quotations[i][-1].text not in {sentence.text for sentence in selection}
@@ -82,18 +101,21 @@ def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3) ->
     return " ".join(re.sub(r"([.!?]?)$", rf" [{s.label}]\1", s.text, count=1) if s.label else s.text for s in answer)
 
 
-def _scores(
-    terms: Terms, quotations: Sequence[Sequence[Sentence]], documents: Sequence[Terms], passage_terms: Sequence[Terms]
-) -> list[float]:
-    passage_scores = bm25(terms, passage_terms)
-    best_passage = max(passage_scores) or 1.0
+def _matches(terms: Terms, quotations: Sequence[Sequence[Sentence]], passages: Sequence[Passage]) -> Iterator[Match]:
+    """Yields how well each quotation fits a question: with the title and the rest of its passage, which matter half as much."""
+    documents = [_terms(" ".join(sentence.text for sentence in quotation)) for quotation in quotations]
+    titles = [_terms(passage.text.partition("\n")[0][:200]) for passage in passages]
+    passage_terms = [_terms(passage.text[:20_000]) for passage in passages]
+    weight = weights([terms, *documents, *passage_terms])
     pairs = set(pairwise(terms))
-    scores = bm25(terms, documents)
-    for i, (*_, last) in enumerate(quotations):
-        scores[i] *= 1 + 0.35 * passage_scores[last.passage] / best_passage
-        scores[i] *= 1 + 0.2 * len(pairs & set(pairwise(documents[i])))
-        scores[i] *= 0.0 if set(terms).isdisjoint(_terms(last.text)) else 0.5 if last.text.endswith("?") else 1.0
-    return scores
+    of_passages = [share(terms, document, weight) for document in passage_terms]
+    for (*_, last), document in zip(quotations, documents, strict=True):
+        with_title = (*document, *titles[last.passage])
+        matched = (share(terms, document, weight) + 0.5 * share(terms, with_title, weight) + 0.5 * of_passages[last.passage]) / 2
+        score = matched + 0.15 * share(terms, _terms(" ".join(last.text.split()[:12])), weight)
+        score += 0.1 * len(pairs & set(pairwise(document))) / max(len(pairs), 1) - 0.025 * min(last.passage, 8)
+        score *= 0.0 if not share(terms, _terms(last.text), weight) else 0.5 if last.text.endswith("?") else 1.0
+        yield Match(score, matched, frozenset(with_title), weight)
 
 
 def _quotations(texts: Sequence[str], label: str, passage: int) -> Iterator[list[Sentence]]:
@@ -111,16 +133,15 @@ def _terms(text: str) -> Terms:
     return tuple(stems(text))
 
 
-def _is_answerable(question: str, terms: Terms, documents: Sequence[Terms], passage_terms: Sequence[Terms]) -> bool:
-    """Whether the passages contain enough of the question's words, proper names and rare words above all."""
-    distinct = set(terms)
-    shared = distinct.intersection(*[[term for document in (*documents, *passage_terms) for term in document]])
-    names = {stem(name.lower()) for name in re.findall(r"(?<=[a-z,] )[A-Z][a-z]{2,}\w*", question)} & distinct
-    if names - shared and len(shared) < 0.75 * len(distinct):
-        return False
-    weight = rarity(documents)
-    highest = max(weight.values(), default=1.0)
-    return sum(weight.get(term, highest) for term in shared) >= 0.34 * sum(weight.get(term, highest) for term in distinct)
+def _is_answered(question: str, terms: Terms, match: Match, passages: Sequence[Passage], strict: bool) -> bool:
+    """Whether the best quotation answers: proper names must be in the passages, and if `strict` all words that say much."""
+    shared = {term for passage in passages for term in _terms(passage.text[:20_000])}.intersection(terms)
+    names = {stem(name.lower()) for name in re.findall(r"(?<=[a-z,] )[A-Z][a-z]{2,}\w*", question)}.intersection(terms)
+    if not strict:
+        return match.share >= _MIN_SHARE and (names <= shared or len(shared) >= 0.75 * len(set(terms)))
+    weight = {term: match.weight[term] for term in terms}
+    is_met = sum(weight[term] for term in shared) >= _STRICT_MATCH * sum(weight.values())
+    return match.share >= _STRICT_SHARE and is_met and code_stems(question) <= match.terms
 
 
 def topic(text: str, max_words: int = 8) -> str:
@@ -131,9 +152,19 @@ def topic(text: str, max_words: int = 8) -> str:
 
 @cache_short_texts(4_096)
 def sentences(text: str) -> tuple[str, ...]:
-    """The distinct whole sentences of the paragraphs and list items of a text, without headings, code and fragments."""
-    blocks = (" ".join(_LIST_ITEM.sub("", paragraph, count=1).split()) for paragraph in _BREAK.split(_MARKUP.sub("\n", text)))
-    return tuple(dict.fromkeys(sentence for block in blocks for sentence in _split_block(block) if _is_whole(sentence)))
+    """The distinct whole sentences of the paragraphs and list items of a text, without headings, code and fragments.
+
+    The first one behind a signature follows it after a colon, and so does the description of a name in a table of definitions.
+    """
+    result, signature = [], ""
+    for paragraph in _BREAK.split(_ROW.sub(r"\n\n\1: \2.\n\n", _MARKUP.sub("\n", text))):
+        block = " ".join(_LIST_ITEM.sub("", paragraph, count=1).split())
+        whole = [sentence for sentence in _split_block(block) if _is_whole(sentence)]
+        if signature and whole and block.startswith(whole[0]):
+            whole[0] = f"{signature}: {whole[0]}"
+        signature = block if _SIGNATURE.fullmatch(block) else ""
+        result += whole
+    return tuple(dict.fromkeys(result))
 
 
 def _is_whole(sentence: str) -> bool:

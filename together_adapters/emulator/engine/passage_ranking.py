@@ -1,4 +1,4 @@
-"""Relevance by common words: of documents, of the passages in prompts that let a chat model rank them, and of answers to choose from."""
+"""Prompts that let a chat model rank passages or choose an answer, which it does by common words."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import math
 import re
 from typing import Final
 
-from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
+from together_adapters.emulator.text.similarity import relevance
 
-_MAX_LENGTH: Final = 4_000  # characters of a text that count; no reranker reads more
 _QUERY: Final = re.compile(r"<query>(.*?)</query>", re.DOTALL)
 _DECISION: Final = re.compile(
     r"<state>\n(.*)\n</state>\n<question>\n(.*)\n</question>\nAnswers:\n(.*)\nReply with one of: [^\n]*\Z", re.DOTALL
@@ -22,18 +21,6 @@ RankingAnswer = tuple[str, dict[str, float] | None]
 """The answer to a prompt that ranks; of a verdict or a choice, the log-probabilities of its only token."""
 
 
-def relevance(query: str, texts: list[str]) -> list[float]:
-    """Returns the relevance of texts for a query, each between 0 and 1."""
-    terms = stems(query[:_MAX_LENGTH]) or words(query[:_MAX_LENGTH])
-    documents = [stems(text[:_MAX_LENGTH]) or words(text[:_MAX_LENGTH]) for text in texts]
-    scores = []
-    for score, document in zip(bm25(terms, documents), documents, strict=True):
-        share = coverage(terms, document)
-        # The share of the query's words decides, so that scores of different requests are comparable; BM25 breaks ties.
-        scores.append(round(0.8 * share + 0.19 * (1 - math.exp(-score / 4)) + 0.005, 6))
-    return scores
-
-
 def answer_ranking_prompt(prompt: str, *, as_json: bool) -> RankingAnswer | None:
     """Orders the numbered passages of a prompt, or says of one passage whether it is relevant; None for any other prompt."""
     query = _QUERY.search(prompt)
@@ -44,7 +31,8 @@ def answer_ranking_prompt(prompt: str, *, as_json: bool) -> RankingAnswer | None
     if passages[0][0] is None:
         yes = {"yes": round(math.log(scores[0]), 6), "no": round(math.log(1 - scores[0]), 6)}
         return max(yes, key=yes.__getitem__), yes
-    ids = [int(passages[index][0]) for index in sorted(range(len(scores)), key=lambda index: -scores[index])]
+    # Passages come in the order of a search, which counts for a chat model, too.
+    ids = [int(passages[index][0]) for index in sorted(range(len(scores)), key=lambda index: -scores[index] - 0.8 / (5 + index))]
     return json.dumps({"ranking": ids}) if as_json else " > ".join(f"[{id}]" for id in ids), None
 
 

@@ -20,6 +20,10 @@ from together_adapters.emulator.engine.tool_calls import choose_tool_calls, pars
 from together_adapters.emulator.errors import Unsatisfiable, bad_request, unprocessable, unsatisfiable_schema
 
 _MAX_CHARS, _SHORT = 300_000, 4_000
+_MAY_REFUSE: Final = re.compile(  # what a prompt says of questions that the context does not answer
+    r"\bif (?:you|the|they|there|no)\b[^.\n]{0,80}(?:\b(?:not|no|cannot)\b|n.t\b)[^.\n]{0,80}\b(?:say|tell|reply|answer|respond)\b",
+    re.IGNORECASE,
+)
 _BLANKS: Final = re.compile(r"\s{100,}")
 
 
@@ -90,7 +94,10 @@ def _text(conversation: Conversation) -> str:
         return answer
     prompt, results = parse_prompt(conversation), _quote_tool_results(conversation)
     answer = results if all(len(result.text) < 400 for result in conversation.tool_results) else ""
-    answer = answer or quote(prompt.question, prompt.passages) or answer_from_messages(prompt, conversation) or results
+    strict = bool(_MAY_REFUSE.search(conversation.full_prompt))
+    answer = (
+        answer or quote(prompt.question, prompt.passages, strict=strict) or answer_from_messages(prompt, conversation) or results
+    )
     counts = Counter(conversation.media)
     kinds = [kind if count == 1 else f"{count} {kind.partition(' ')[2]}s" for kind, count in counts.items()]
     media = f"I received {' and '.join(kinds)}. " if kinds else ""

@@ -13,13 +13,14 @@ from itertools import chain, islice, product
 from string import ascii_lowercase, digits
 from typing import TYPE_CHECKING, Any, Final
 
-from together_adapters.emulator.engine.extractive_qa import topic
+from together_adapters.emulator.engine.extractive_qa import is_vague, topic
 from together_adapters.emulator.engine.prompt_parser import find_question
 from together_adapters.emulator.engine.regex_generator import generate_matches
 from together_adapters.emulator.engine.regular_expressions import compile_regex
-from together_adapters.emulator.engine.text_features import WORDS, coverage, one_line, stems
 from together_adapters.emulator.engine.value_extraction import CERTAIN, GUESS, LIKELY, Confidence, ValueExtractor, field_pattern
 from together_adapters.emulator.errors import Unsatisfiable
+from together_adapters.emulator.text.features import WORDS, one_line, stems
+from together_adapters.emulator.text.similarity import coverage
 
 if TYPE_CHECKING:
     from together_adapters.emulator.engine.json_schema import JsonSchema, Part, References
@@ -344,7 +345,7 @@ class SchemaFiller:
         """Whether the context of the prompt contains the words of its question: `yes` or `no`."""
         question = find_question(self.full_prompt[-20_000:])
         context = self.full_prompt.replace(question, " ")[:200_000]
-        return "yes" if coverage(stems(question), stems(context)) >= 0.4 else "no"
+        return "yes" if coverage(stems(question), stems(context)) >= 0.4 and not is_vague(question) else "no"
 
 
 def _part_options(parts: list[Part]) -> list[Option]:

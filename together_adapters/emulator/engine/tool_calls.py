@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from together_adapters.emulator.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine import schema_filler
-from together_adapters.emulator.engine.text_features import STOPWORDS, WORDS, stem, words
 from together_adapters.emulator.engine.value_extraction import ValueExtractor
 from together_adapters.emulator.errors import Unsatisfiable, bad_request, unprocessable, unsatisfiable_schema
+from together_adapters.emulator.text.features import STOPWORDS, WORDS, stem, words
 
 MIN_SCORE: Final = 2.0  # from which a tool is called without being required: one word of its name, or two of its description
 _MAX_TOOLS, _MAX_CALLS, _MAX_REQUEST = 1024, 16, 6_000

@@ -9,7 +9,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any, Final
 
-from together_adapters.emulator.engine.text_features import WORDS, one_line
+from together_adapters.emulator.text.features import WORDS, one_line
 
 
 class Confidence(IntEnum):

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from together_adapters.emulator.engine.text_features import tokenize
 from together_adapters.emulator.errors import limit_exceeded
 from together_adapters.emulator.generation import REASONING
 from together_adapters.emulator.http.rate_limits import RateWindow, Refusal
 from together_adapters.emulator.store.bill import Bill, BillRow, cached_tokens, reasoning_tokens
 from together_adapters.emulator.store.cost_ledger import CostLedger
+from together_adapters.emulator.text.features import tokenize
 from together_adapters.types.capabilities import Capabilities
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from together_adapters.emulator.engine.text_features import count_tokens, token_id
 from together_adapters.emulator.generation import usage as usage_object
+from together_adapters.emulator.text.features import count_tokens, token_id
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")  # as llama.cpp and vLLM have it, and as Ollama and newer versions of vLLM
 

@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from together_adapters.emulator.engine.text_features import token_id
 from together_adapters.emulator.generation import REASONING
 from together_adapters.emulator.remote.answers import AnswerForm, call_id, converted_logprobs, reasoning_of
 from together_adapters.emulator.remote.connection import read_json
 from together_adapters.emulator.remote.engines import Engine
 from together_adapters.emulator.remote.failures import cut, refusal
+from together_adapters.emulator.text.features import token_id
 
 
 class ChunkStream:

@@ -13,7 +13,6 @@ from together_adapters.emulator import conversation
 from together_adapters.emulator.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.responder import ModelReply
-from together_adapters.emulator.engine.text_features import count_tokens, token_id, tokenize
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.generation import REASONING, Generation, truncate, usage
 from together_adapters.emulator.http.answers import Answer
@@ -26,6 +25,7 @@ from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, Samplin
 from together_adapters.emulator.routes.served_models import find_served_model, refuse_media
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
 from together_adapters.emulator.store.nearest_example import TrainingExample, image_urls
+from together_adapters.emulator.text.features import count_tokens, token_id, tokenize
 from together_adapters.types.capabilities import Capabilities, capabilities
 
 _TOKENS_PER_MESSAGE: Final = 4  # tokens that a chat template adds to each message

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.responder import ModelReply
-from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.generation import Generation, truncate, usage
 from together_adapters.emulator.http.answers import Answer
@@ -17,6 +16,7 @@ from together_adapters.emulator.http.responses import EventStream
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
 from together_adapters.emulator.routes.served_models import find_served_model
+from together_adapters.emulator.text.features import count_tokens
 
 _MAX_TUNED_ANSWER: Final = 1_500  # characters of the answer of a fine-tuned model
 

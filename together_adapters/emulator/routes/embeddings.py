@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from together_adapters.emulator.engine.text_features import cache_short_texts, count_tokens
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.engine_calls import EmbeddingCall
 from together_adapters.emulator.http.responses import JSON_TYPE, compact
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
-from together_adapters.emulator.media.vectors import vector
 from together_adapters.emulator.routes.served_models import find_served_model
+from together_adapters.emulator.text.features import cache_short_texts, count_tokens
+from together_adapters.emulator.text.vectors import vector
 
 _DEFAULT_DIMENSIONS: Final = 768
 _MAX_DIMENSIONS: Final = 8192

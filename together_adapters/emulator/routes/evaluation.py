@@ -19,7 +19,6 @@ from pydantic import Field
 
 from together_adapters.emulator.conversation import Conversation, Message
 from together_adapters.emulator.engine import responder
-from together_adapters.emulator.engine.text_features import coverage, stems, words
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import compact
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route, refuse_long_body
@@ -27,6 +26,8 @@ from together_adapters.emulator.routes.served_models import find_served_model
 from together_adapters.emulator.store.catalogue import judges
 from together_adapters.emulator.store.dataset import open_dataset, text_of
 from together_adapters.emulator.store.records import EmulatedEvaluation, JobClock
+from together_adapters.emulator.text.features import stems, words
+from together_adapters.emulator.text.similarity import coverage
 
 _MAX_ROWS: Final = 2_000
 _REFERENCES: Final = ("reference", "expected", "expected_answer", "ideal", "target", "ground_truth", "answer", "label")

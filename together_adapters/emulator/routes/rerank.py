@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from together_adapters.emulator.engine.passage_ranking import relevance
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
 from together_adapters.emulator.routes.served_models import find_served_model
+from together_adapters.emulator.text.similarity import relevance
 
 
 class _RerankRequest(RequestModel):

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from together_adapters.emulator import generation
 from together_adapters.emulator.conversation import Scores
-from together_adapters.emulator.engine.text_features import token_id, tokenize
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.routing import RequestContext, RequestModel
 from together_adapters.emulator.remote.answers import AnswerForm
 from together_adapters.emulator.routes.served_models import check_safety_model
+from together_adapters.emulator.text.features import token_id, tokenize
 from together_adapters.types.capabilities import Capabilities
 
 EOS_TOKEN: int = 128_009

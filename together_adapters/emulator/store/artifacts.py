@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
 
-from together_adapters.emulator.engine.text_features import token_id, tokenize
 from together_adapters.emulator.store.catalogue import limits_of
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
+from together_adapters.emulator.text.features import token_id, tokenize
 
 MEDIA_TYPE: Final = "application/x-tar"  # of gzipped tars: the standard library has no zstd before Python 3.14
 _WEIGHTS_SIZE: Final = 256 * 1024

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.store.file_check import formats_of
 from together_adapters.emulator.store.file_store import FileStore, StoredFile
+from together_adapters.emulator.text.features import count_tokens
 
 _MAX_BYTES: Final = 16 * 2**20  # how much of a file is read
 _MAX_COUNTED: Final = 2**20  # size up to which tokens are counted; those of larger files are estimated

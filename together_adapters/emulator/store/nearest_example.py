@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Any, Final
 
 from together_adapters.emulator.conversation import ParsedToolCall, parse_arguments
-from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
+from together_adapters.emulator.text.features import stems, words
+from together_adapters.emulator.text.similarity import bm25, coverage
 
 _MIN_COVERAGE: Final = 0.3  # the share of a question's words that an example must contain to answer it
 _MAX_EXAMPLES: Final = 5_000

@@ -1,13 +1,13 @@
-"""Features of texts by which they are compared: tokens, words, stems and BM25 scores, by which rare words weigh more."""
+"""Features of texts by which they are compared: tokens, words and stems."""
 
+# ruff: noqa: RUF001  (typographic quotes are what these patterns look for)
 from __future__ import annotations
 
-import math
 import re
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
+from keyword import kwlist
 from pathlib import Path
 from typing import Final, TypeVar
 from zlib import crc32
@@ -16,6 +16,12 @@ WORDS: Final = tomllib.loads(Path(__file__).with_name("words.toml").read_text("u
 _TOKEN: Final = re.compile(r"\s?[^\W_]{1,8}|\s?_{1,8}|\s?[^\w\s]{1,2}|\s+")
 _WORD: Final = re.compile(r"\w+")
 _COMPOUND: Final = re.compile(r"\w+(?:-\w+)+")
+_CODE: Final = re.compile(  # in backquotes, one word in other quotes, or a keyword before a word that says so
+    r"`([^`\n]+)`|[\"'‘“]([a-z]{1,8})[\"'’”]|\b(" + "|".join(kwlist) + r") (?=(?:statement|keyword|operator|clause|loop)s?\b)"
+)
+_OPERATOR: Final = re.compile(
+    r"(?<![^\s`'\"(‘“])[-+*/%&|^~<>=!@:]{1,3}(?![^\s`'\")?,.’”])|(?<=\w)(?:\*\*|//|[=!<>:+]=|<<|>>)(?=[\w-])|(?<= )\*\*?(?=\w)"
+)
 STOPWORDS: Final = frozenset(WORDS["stopwords"].split())
 _SUFFIXES: Final[tuple[tuple[str, str], ...]] = tuple(WORDS["suffixes"].items())
 _MAX_CACHED_CHARS: Final = 8_000
@@ -68,41 +74,25 @@ def words(text: str) -> list[str]:
 
 
 def stems(text: str) -> list[str]:
-    """The stems of a text without stop words; names with underscores count as a whole and in parts."""
+    """The stems of a text without stop words; names with underscores count as a whole and in parts; then what only code has."""
     result = []
     for word in words(text):
         if word not in STOPWORDS:
             parts = word.split("_") if "_" in word.strip("_") else ()
             result += [stem(word), *(stem(part) for part in parts if part and part not in STOPWORDS)]
-    return result
+    result += [word for word in _code_words(text) if word in STOPWORDS]
+    return result + [sign for sign in _OPERATOR.findall(text) if sign not in ("-", ":")]
+
+
+def code_stems(text: str) -> set[str]:
+    """The stems of the names, keywords and operators in the code of a text."""
+    return {stem(word) for word in _code_words(text)} | {term for term in stems(text) if not term[0].isalnum()}
+
+
+def _code_words(text: str) -> list[str]:
+    return [word for code in _CODE.findall(text) for word in words(" ".join(code))]
 
 
 def one_line(text: str) -> str:
     """A text as one line of limited length."""
     return " ".join(text[:4_000].split())[:1_000]
-
-
-def rarity(documents: Sequence[Iterable[str]]) -> dict[str, float]:
-    """The inverse document frequency of each stem."""
-    counts = Counter(term for document in documents for term in set(document))
-    size = len(documents)
-    return {term: math.log(1 + (size - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
-
-
-def bm25(query: Sequence[str], documents: Sequence[Sequence[str]]) -> list[float]:
-    """The BM25 score of each document (a list of stems) for the stems of a query."""
-    weight = rarity(documents)
-    mean = sum(map(len, documents)) / max(len(documents), 1) or 1.0
-    terms = set(query)
-    scores = []
-    for document in documents:
-        counts = Counter(term for term in document if term in terms)
-        damping = 1.2 * (0.25 + 0.75 * len(document) / mean)
-        scores.append(sum(weight[term] * count * 2.2 / (count + damping) for term, count in counts.items()))
-    return scores
-
-
-def coverage(query: Sequence[str], document: Iterable[str]) -> float:
-    """The share of the query's distinct stems that the document contains, between 0 and 1."""
-    terms = set(query)
-    return len(terms & set(document)) / len(terms) if terms else 0.0

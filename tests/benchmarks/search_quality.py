@@ -1,0 +1,140 @@
+"""How well the demo finds and answers on the emulator: hits before and after the rerank; right, refused and wrong answers.
+
+As in the recipes, keywords and the emulator's vectors find passages of Python's language reference, its chat model puts the best 20 in
+order, and answers from the first four. `search_questions.json` has two sets of questions, with phrases by which their right passages and
+answers are known; those without a phrase have no answer in the reference. Rules are tuned on `dev` alone; `test` says what they are worth.
+
+    python -m tests.benchmarks.search_quality
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from tests.benchmarks.rerank_quality import load_questions, load_texts
+from together_adapters import Together
+from together_adapters.demo.keyword_index import KeywordIndex
+from together_adapters.emulator import serve
+from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, DEFAULT_RERANK_MODEL
+
+TOP_K, TOP_N = 20, 4
+_QUERY_PREFIX: Final = "Represent this sentence for searching relevant passages: "
+_SYSTEM: Final = (
+    "You explain Python. Answer from the numbered passages alone, in two to four sentences. After each sentence put the number of the "
+    "passage it rests on, like [2]. If the passages do not answer the question, say so."
+)
+
+
+@dataclass
+class Quality:
+    """The results of a set of questions: counts of those with an answer, and of those without."""
+
+    answerable: int = 0
+    unanswerable: int = 0
+    hits_1: int = 0  # questions with a right passage in the first place, before the rerank
+    hits_4: int = 0
+    reranked_1: int = 0
+    reranked_4: int = 0
+    right: int = 0
+    refused: int = 0
+    refused_rightly: int = 0
+    wrong: int = 0  # with a citation
+
+    def __str__(self) -> str:
+        return (
+            f"{self.answerable} questions: hit@1 {self.hits_1}, hit@4 {self.hits_4}; after the rerank {self.reranked_1}, "
+            f"{self.reranked_4}; answers: {self.right} right, {self.refused} refused\n"
+            f"{self.unanswerable} without an answer: {self.refused_rightly} refused; {self.wrong} wrong answers with a citation in all"
+        )
+
+
+class Demo:
+    """The search and the answers of the recipes."""
+
+    def __init__(self, client: Together, texts: Sequence[str]) -> None:
+        self._client, self._texts = client, texts
+        self._index = KeywordIndex(texts)
+        self._vectors = self._embed(texts)
+
+    def _embed(self, texts: Sequence[str]) -> np.ndarray:
+        response = self._client.embeddings.create(model=DEFAULT_EMBEDDING_MODEL, input=list(texts))
+        return np.array([row.embedding for row in response.data])
+
+    def search(self, question: str) -> list[int]:
+        """Merges keywords and vectors by rank (reciprocal rank fusion)."""
+        by_vectors = np.argsort(-(self._vectors @ self._embed([_QUERY_PREFIX + question])[0]), kind="stable")[:TOP_K].tolist()
+        by_keywords = [position for position, _ in self._index.search(question, TOP_K)]
+        scores: dict[int, float] = {}
+        for rank, position in chain(enumerate(by_keywords, 1), enumerate(by_vectors, 1)):
+            scores[position] = scores.get(position, 0.0) + 1 / (60 + rank)
+        return sorted(scores, key=lambda position: -scores[position])[:TOP_K]
+
+    def rerank(self, question: str, positions: Sequence[int]) -> list[int]:
+        documents = [self._texts[position] for position in positions]
+        response = self._client.rerank.create(
+            model=DEFAULT_RERANK_MODEL, query=question, documents=documents, method="listwise", top_n=TOP_N
+        )
+        return [positions[result.index] for result in response.results]
+
+    def answer(self, question: str, positions: Sequence[int]) -> str:
+        context = "\n\n".join(f"[{number}] {self._texts[position]}" for number, position in enumerate(positions, 1))
+        user = f"<passages>\n{context}\n</passages>\n\nQuestion: {question}"
+        response = self._client.chat.completions.create(
+            model=DEFAULT_RERANK_MODEL,
+            messages=[{"role": "system", "content": _SYSTEM}, {"role": "user", "content": user}],
+        )
+        [choice] = response.choices
+        return choice.message.content or "" if choice.message else ""
+
+
+def measure(part: str) -> Quality:
+    """Asks the questions of a set."""
+    texts = load_texts()
+    quality = Quality()
+    with serve() as emulator, Together(api_key="emulator", base_url=emulator.base_url) as client:
+        demo = Demo(client, texts)
+        for question, right, phrases in _questions(part, texts):
+            before = demo.search(question)
+            after = demo.rerank(question, before)
+            answer = demo.answer(question, after)
+            is_cited = bool(re.search(r"\[\d+\]", answer))
+            is_right = any(_plain(phrase) in _plain(answer) for phrase in phrases)
+            quality.answerable += bool(right)
+            quality.unanswerable += not right
+            quality.hits_1 += bool(right.intersection(before[:1]))
+            quality.hits_4 += bool(right.intersection(before[:TOP_N]))
+            quality.reranked_1 += bool(right.intersection(after[:1]))
+            quality.reranked_4 += bool(right.intersection(after))
+            quality.right += is_cited and is_right
+            quality.wrong += is_cited and not is_right
+            quality.refused += not is_cited and bool(right)
+            quality.refused_rightly += not is_cited and not right
+    return quality
+
+
+def _questions(part: str, texts: Sequence[str]) -> Iterator[tuple[str, set[int], list[str]]]:
+    """Yields questions, their right passages, and the phrases of right answers; not those about another edition of the reference."""
+    flat = [" ".join(text.split()) for text in texts]
+    for entry in load_questions(part):
+        right = {i for i, text in enumerate(flat) if any(phrase in text for phrase in entry["passages"])}
+        if right or not entry["passages"]:
+            yield entry["question"], right, [*entry["passages"], *entry.get("answers", [])]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\s*\[\d+\]|[`*“”]", "", " ".join(text.split())).lower()
+
+
+def main() -> None:
+    for part in ("dev", "test"):
+        print(f"{part}: {measure(part)}")
+
+
+if __name__ == "__main__":
+    main()
