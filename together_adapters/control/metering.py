@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from together_adapters.control import estimates
 from together_adapters.control.limits.rate_headers import request_id
-from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
+from together_adapters.control.prices import TOKEN_KINDS, Amount, Price, Tokens, cost, token_cost
 from together_adapters.control.rows import Values, encode_tags, units
 from together_adapters.control.tags import current_tags
 from together_adapters.errors import (
@@ -96,9 +96,8 @@ class OperationMeter:
         self._price = price  # in dollars, as the service has estimated it
         self._is_streamed = is_streamed
         self._tags = current_tags(id(control))
+        self._price_by_unit: Price | None = None  # as soon as it is asked for
         self.use = Use()
-        self._lock = Lock()
-        self._is_ended = False
         self._reservation = 0
 
     def after_admission(self, step: Any, meter: RequestMeter | None) -> Any:
@@ -129,11 +128,7 @@ class OperationMeter:
         self._reservation = budget.reserve(dollars, self.kind, self.model)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Writes the row and gives the reservation back, unless that is done. What was refused has none."""
-        with self._lock:
-            if self._is_ended:
-                return
-            self._is_ended = True
+        """Writes the row and gives the reservation back. What was refused has none."""
         if error is not None and not self.use.attempts and isinstance(error, _REFUSALS):
             return
         self.control.settle(self._values(error), self._reservation)
@@ -167,7 +162,9 @@ class OperationMeter:
         """Returns dollars; None for an unknown price."""
         if self._price is not None:
             return self._price
-        price = self.control.prices.find(self.model, self.kind, self._config)
+        if self._price_by_unit is None:
+            self._price_by_unit = self.control.prices.find(self.model, self.kind, self._config)
+        price = self._price_by_unit
         return token_cost(price, tokens, amount.get("request", 0)) if self.kind in TOKEN_KINDS else cost(price, amount)
 
 
@@ -178,6 +175,8 @@ class ManyRequests(OperationMeter):
         tokens = Tokens(*operation.tokens()) if operation.tokens else Tokens()
         super().__init__(control, operation.name, str(operation.params.get("model") or ""), config, tokens, ONE_REQUEST)
         self._step = operation.step
+        self._lock = Lock()
+        self._is_ended = False
         self._open: set[RequestMeter] = set()
         self._token: Token[ManyRequests | None] | None = None
 
@@ -218,7 +217,10 @@ class ManyRequests(OperationMeter):
 
     def end(self, error: BaseException | None = None) -> None:
         with self._lock:  # of requests for which nobody waits any more, nobody will know what they used
-            for request in self._open if not self._is_ended else ():
+            if self._is_ended:
+                return
+            self._is_ended = True
+            for request in self._open:
                 self.use.add(request.use_until_now())
             self._open.clear()
         self._step = None  # its row may be kept for some time
@@ -280,7 +282,7 @@ class RequestMeter:
         operation, tokens = self.operation, self._estimate.input
         if output := self._estimate.output:  # limits are learned from what was used, not from what was allowed
             tokens += min(output, operation.control.history.expect(operation.kind, operation.model))
-        self._turn = turn = operation.control.limiter.turn(tokens, number=self._number)
+        self._turn = turn = operation.control.limiter.turn(tokens, self._number)
         self._number = turn.number
         return None if turn.join() else turn
 

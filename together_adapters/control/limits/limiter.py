@@ -82,7 +82,7 @@ class Limiter:
         if self.queue.permits is not None:
             self.queue.permits.close()
 
-    def turn(self, tokens: int, *, number: int | None = None) -> LimiterTurn:
+    def turn(self, tokens: int, number: int | None = None) -> LimiterTurn:
         """Returns the turn of a request, which has yet to join the queue.
 
         Args:
