@@ -70,8 +70,9 @@ class EmbeddingResponse(ResponseModel):  # noqa: PLW1641 - models have no hash
     def _make_data(self) -> list[Embedding]:
         rows, fields = self._rows, vars(self)
         if rows is not None:
-            lists = [{**row, "embedding": list_of(row["embedding"])} for row in rows]
-            fields.setdefault("data", EmbeddingResponse.model_validate({"data": lists}, context=PARSED).data)
+            for row in rows:
+                row["embedding"] = list_of(row["embedding"])
+            fields.setdefault("data", EmbeddingResponse.model_validate({"data": rows}, context=PARSED).data)
             object.__setattr__(self, "__dict__", {name: fields[name] for name in type(self).model_fields})  # in their order
             self._rows = None
         return fields["data"]  # type: ignore[no-any-return]
