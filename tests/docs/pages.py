@@ -71,6 +71,19 @@ def commands(page: Path) -> Iterator[list[str]]:
                 yield [word for word in words if word != "&"]
 
 
+def requirements(text: str) -> list[str]:
+    """What a page says to install: extras of this package, and others. What a comment offers instead counts."""
+    words = re.findall(r"pip install ([^\n`]*)", text)
+    extras = {
+        extra
+        for line in words
+        for names in re.findall(r"(?:together-adapters|(?<![\w-]))\[([\w,-]+)\]", line)
+        for extra in names.split(",")
+    }
+    others = {word for line in words for word in re.findall(r"(?<![\w.\"'-])[a-z][\w-]+(?=\s|$)", line.partition("#")[0])}
+    return [f"together-adapters[{','.join(sorted(extras))}]", *sorted(others)]
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors of a page: its headings, as MkDocs and code hosts name them."""
     heads = re.findall(r"^#+ (.*)$", _FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import KEY
-from tests.docs.pages import PAGES, ROOT, anchors, commands, examples, links, name_of
+from tests.docs.pages import PAGES, ROOT, anchors, commands, examples, links, name_of, requirements
+from tests.requirements import imports, missing
 from together_adapters.emulator import Emulator, serve
 
 ELSEWHERE = {"docs/testing.md", "docs/telemetry.md"}
@@ -90,6 +91,13 @@ def test_examples_run_and_run_again(page: Path, reader: Reader) -> None:
 def test_all_pages_run_in_one_folder(reader: Reader) -> None:
     for page in RUNNING:
         reader.run(page)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page) or any(commands(page))], ids=name_of)
+def test_a_page_names_what_to_install(page: Path) -> None:
+    modules = {"together_adapters.emulator" if words[1] == "emulator" else "click" for words in commands(page) if words[1:]}
+    modules = modules.union(*(imports(example.source) for example in examples(page)))
+    assert missing(modules, requirements(page.read_text("utf-8"))) == {}
 
 
 def test_blocks_that_do_not_run_are_few_and_parse() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, requirements
+from tests.requirements import imports, missing
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 SLOW = {"langchain", "llama_index"}
@@ -58,6 +60,14 @@ def test_notebooks_print_what_they_show(path: Path, tmp_path: Path) -> None:
             for entry in entries or []:
                 entry.pop("execution_count", None)
     assert outputs[0] == outputs[1], f"run python tools/notebooks.py {path.stem}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_name_what_to_install(path: Path) -> None:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    programs = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    modules = set().union(*map(imports, programs))
+    assert missing(modules, requirements("".join(cells[0]["source"]))) == {}
 
 
 def test_there_are_notebooks() -> None:
