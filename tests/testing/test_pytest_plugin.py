@@ -79,6 +79,41 @@ def test_without_a_file():
 def test_nothing_is_imported_without_use():
     assert AT_COLLECTION == set()
 """
+FAILING = """
+from pathlib import Path
+import pytest
+from together_adapters import APIConnectionError, Together
+
+def ask(**options):
+    with Together(max_retries=0, **options) as client:
+        return client.chat.completions.create(model="acme/any", messages=[{"role": "user", "content": "Say hello to Ann."}])
+
+@pytest.mark.together_record
+def test_own():
+    assert ask() and False
+
+@pytest.mark.together_record("shared.yaml")
+def test_shared():
+    assert ask()
+
+@pytest.mark.together_record("shared.yaml")
+def test_shared_too():
+    assert not (Path(__file__).parent / "fail").exists()
+
+@pytest.mark.together_record(path="purpose.yaml")
+def test_on_purpose():
+    with pytest.raises(APIConnectionError):
+        ask(base_url="http://127.0.0.1:9/v1")
+
+@pytest.mark.together_record(pase=0)
+def test_misspelt():
+    pass
+
+@pytest.mark.together(replies=["Good day."], any_model=True)
+@pytest.mark.together_record
+def test_of_replies():
+    assert ask().choices[0].message.content == "Good day."
+"""
 BESIDE = """
 import pytest
 from together_adapters import Together
@@ -160,6 +195,28 @@ def test_a_project_that_uses_it(tmp_path: Path, emulator: Emulator) -> None:
     assert f"there is no recording {file}, which would answer POST /v1/chat/completions" in output
     assert f"Make it with a key: {command}" in output
     assert len(emulator.requests) == count
+
+
+@pytest.mark.long
+def test_a_test_that_fails_keeps_the_recordings(tmp_path: Path, emulator: Emulator) -> None:
+    """Its own, and those of tests that share its file; one that records a failure on purpose passes, and is kept."""
+    (tmp_path / "test_mine.py").write_text(FAILING)
+    plugins = ("-p", "together_adapters.emulator.pytest_plugin")
+    status, output = run(tmp_path, emulator.base_url, *plugins, "--together-record")
+    assert status == 1
+    assert "1 failed, 4 passed, 1 error" in output
+    assert "together_record takes path, miss, pace, redact, not 'pase'" in output
+    own, shared = tmp_path / "recordings/test_mine/test_own.yaml", tmp_path / "shared.yaml"
+    assert not own.exists()
+    assert f"nothing is written to {own}, and an earlier file stays" in output
+    assert len(load(shared)) == 1
+    before = shared.read_bytes()
+    (tmp_path / "fail").touch()
+    status, output = run(tmp_path, emulator.base_url, *plugins, "--together-record", "-k", "shared")
+    assert "1 failed, 1 passed" in output
+    assert shared.read_bytes() == before
+    status, output = run(tmp_path, NOWHERE, *plugins, "-k", "purpose or replies")
+    assert "2 passed" in output, output
 
 
 @pytest.mark.slow

@@ -40,6 +40,11 @@ WEATHER = {
 }
 
 
+def plain(message: str) -> str:
+    """A message without what differs in a replay: the address, and that it is one."""
+    return re.sub(r" at 127.0.0.1:[0-9]+| \(replayed from [^)]*\)", "", message)
+
+
 def exchanges_of(path: Path) -> list[dict[str, Any]]:
     return yaml.safe_load(path.read_text("utf-8"))["exchanges"]  # type: ignore[no-any-return]
 
@@ -174,7 +179,7 @@ def test_failures_are_exchanges(session: Session, emulator: Emulator, monkeypatc
             headers = getattr(error, "headers", None)
             return [
                 type(error),
-                re.sub(r" at 127.0.0.1:[0-9]+", "", str(error)),
+                plain(str(error)),
                 getattr(error, "attempts", None),
                 headers,
                 chunks,
@@ -214,7 +219,7 @@ def test_every_fault_is_replayed(session: Session, emulator: Emulator) -> None:
             answer = flavour.run(client.chat.completions.create(**chat(f"Say {fault} to Ann."), stream=stream))
             chunks.extend(flavour.iterate(answer) if stream else [answer])
         except TogetherError as problem:
-            chunks.append((type(problem), re.sub(" at 127.0.0.1:[0-9]+", "", str(problem))))
+            chunks.append((type(problem), plain(str(problem))))
         emulator.clear()
         return chunks
 
@@ -231,11 +236,14 @@ def test_a_server_that_cannot_be_reached(session: Session, monkeypatch: pytest.M
     def scenario(client: Any) -> tuple[str, int]:
         with pytest.raises(APIConnectionError) as problem:
             session.flavour.run(client.chat.completions.create(**chat()))
-        return str(problem.value), problem.value.attempts
+        messages.append(str(problem.value))
+        return plain(messages[-1]), problem.value.attempts
 
+    messages: list[str] = []
     message, attempts = session.both(scenario, base_url=NOWHERE, max_retries=1)
     assert attempts == 2
     assert "ConnectError" in message
+    assert messages[1] == f"{messages[0]} (replayed from {session.path}, exchange 2)"
     assert [list(exchange) for exchange in exchanges_of(session.path)] == [["request", "failure"]] * 2
 
 
@@ -253,6 +261,22 @@ def test_a_stream_that_was_left_early_has_no_end(session: Session, emulator: Emu
     assert session.replay(lambda client: read(client, 2)) == first
     with pytest.raises(RecordingMissError, match=r"no more of exchange 1 .*: the client left it there"):
         session.replay(lambda client: read(client, 100))
+
+
+def test_a_block_that_fails_keeps_the_earlier_file(flavour: Any, path: Path) -> None:
+    """And writes none where there was none."""
+    for earlier in (None, "precious"):
+        if earlier:
+            path.parent.mkdir()
+            path.write_text(earlier)
+        with pytest.raises(APIConnectionError) as problem, record(path, overwrite=True):
+            flavour.run(flavour.client(base_url=NOWHERE, max_retries=0).chat.completions.create(**chat()))
+        assert problem.value.__notes__ == [
+            f"nothing is written to {path}, and an earlier file stays, because what was recorded failed"
+        ]
+        with pytest.raises(KeyboardInterrupt), record(path, overwrite=True):
+            raise KeyboardInterrupt
+        assert (path.read_text() if path.exists() else None) == earlier
 
 
 async def test_a_task_that_is_cancelled(emulator: Emulator, path: Path) -> None:

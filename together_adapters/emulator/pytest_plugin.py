@@ -57,7 +57,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         emulator, allows_unused = running
         if failures := emulator.failures:
             pytest.fail(f"The function that makes a reply of the emulator failed:\n{failures[0]}", pytrace=False)
-        if not allows_unused and (unused := emulator.unused):
+        is_replayed = item.get_closest_marker("together_record") and not item.config.getoption("--together-record", True)
+        if not allows_unused and not is_replayed and (unused := emulator.unused):
             pytest.fail(_describe(unused), pytrace=False)
     return result
 

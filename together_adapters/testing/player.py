@@ -116,7 +116,7 @@ class Player:
 
     def _answer(self, exchange: Exchange, outgoing: Outgoing) -> _Answer:
         if exchange.failure is not None:
-            return _failure(exchange.failure, outgoing, self._pace)
+            return _failure(exchange.failure, outgoing, self._pace, _source(self._path, exchange))
         response = exchange.response or {}
         limit = _read_limit(outgoing)
         pause = self._pace * response.get("after", 0.0)
@@ -186,7 +186,7 @@ class _PlayedStream:
                 return
             yield pause, data
         if failure := self._response.get("failure"):
-            answer = _failure(failure, self._outgoing, self._pace)
+            answer = _failure(failure, self._outgoing, self._pace, _source(self._path, self._exchange))
             self._failure = answer.error
             yield from ((pause, b"") for pause in answer.pauses)
         elif self._response.get("incomplete"):
@@ -216,7 +216,11 @@ def _read_limit(outgoing: Outgoing) -> float | None:
     return limit.left() if isinstance(limit, network.Until) else limit
 
 
-def _failure(failure: Mapping[str, Any], outgoing: Outgoing, pace: float) -> _Answer:
+def _source(path: Path, exchange: Exchange) -> str:
+    return f"replayed from {path}, exchange {exchange.number}"
+
+
+def _failure(failure: Mapping[str, Any], outgoing: Outgoing, pace: float, source: str) -> _Answer:
     """Returns a recorded failure. One of time takes time, but not longer than the limits of the call as they are now."""
     name, message = failure["error"], failure.get("message", "")
     deadline = outgoing.attempt.deadline
@@ -225,8 +229,10 @@ def _failure(failure: Mapping[str, Any], outgoing: Outgoing, pace: float) -> _An
         error: Exception = network.ReadTimeout(message)
         if deadline is None:
             error = RecordingMissError(f"no response is recorded: the caller gave up after {failure.get('after', 0.0):g} s")
+        error.add_note(source)
         return _Answer([seconds], error)
     error = _error(name, message, outgoing)
+    error.add_note(source)
     if isinstance(error, network.StaleConnection):
         error.unsent = failure.get("unsent", False)
     return _Answer([pace * failure.get("after", 0.0)] if "Timeout" in name else [], error)

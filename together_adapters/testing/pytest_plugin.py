@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 _OPTION = "--together-record"
 _OUTCOME = pytest.StashKey[str]()
+_RECORDING = pytest.StashKey["RecordSession"]()
+_ARGUMENTS = ("path", "miss", "pace", "redact")
 _FOLDER = "recordings"
 _MAX_NAME = 150
 
@@ -48,10 +51,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
-    """Notes how a test ended: nothing is written for one that was skipped or interrupted."""
+    """Notes how a test ended: nothing is written for one that failed, was skipped or interrupted."""
     outcome = yield
     if call.when == "call":
-        item.stash[_OUTCOME] = outcome.get_result().outcome
+        report = outcome.get_result()
+        item.stash[_OUTCOME] = report.outcome
+        session = item.stash.get(_RECORDING, None)
+        if session is not None and report.outcome == "failed":
+            report.sections.append(("together_record", f"{session.describe_loss()}\n"))
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +84,16 @@ def together_recording(request: pytest.FixtureRequest) -> Iterator[RecordSession
     if marker is None:
         yield None
         return
+    arguments = _arguments(marker)
     recorder, stash = request.getfixturevalue("together_recorder"), request.node.stash
     command = f"pytest {_OPTION} {shlex.quote(request.node.nodeid)}"
-    path = _path(request.node, *marker.args)
-    with recorder(
-        path, command=command, is_complete=lambda: stash.get(_OUTCOME, "skipped") != "skipped", **marker.kwargs
-    ) as session:
+    path = _path(request.node, arguments.pop("path", None))
+    with recorder(path, command=command, outcome=lambda: stash.get(_OUTCOME, "skipped"), **arguments) as session:
+        if hasattr(session, "save"):
+            stash[_RECORDING] = session
         yield session
     misses = getattr(session, "misses", ())
-    if misses and marker.kwargs.get("miss") != "emulate" and stash.get(_OUTCOME, "") == "passed":
+    if misses and arguments.get("miss") != "emulate" and stash.get(_OUTCOME, "") == "passed":
         pytest.fail(f"the program caught the error of a request without an answer:\n{misses[0]}", pytrace=False)
 
 
@@ -100,7 +108,7 @@ def _session(
     miss: Literal["error", "emulate"] = "error",
     pace: float = 1.0,
     redact: Any = (),
-    is_complete: Callable[[], bool] = lambda: True,
+    outcome: Callable[[], str] = lambda: "passed",
 ) -> Iterator[RecordSession | ReplaySession]:
     try:
         from together_adapters.testing import RecordSession, ReplaySession
@@ -113,25 +121,57 @@ def _session(
             yield session
         return
     recording = RecordSession(path, overwrite=True, redact=redact)
-    with recording.running():
-        yield recording
-    if is_complete() and recording.exchanges:
-        _save(recording, run)
+    try:
+        with recording.running():
+            yield recording
+    except Exception as error:
+        error.add_note(recording.describe_loss())
+        raise
+    has_failed = outcome() == "failed"
+    if has_failed or (outcome() != "skipped" and recording.exchanges):
+        _save(recording, run, command, has_failed=has_failed)
 
 
-def _save(session: RecordSession, run: Path) -> None:
-    """Writes a file, or adds to what other tests have written to it in this run."""
+def _save(session: RecordSession, run: Path, test: str, *, has_failed: bool) -> None:
+    """Writes a file with what other tests of this run have recorded for it; while one of them has failed, the file of before stays."""
     from filelock import FileLock
 
     from together_adapters.testing.recording_file import load
 
     mark = run / f"together-record-{sha256(str(session.path.resolve()).encode()).hexdigest()[:32]}"
+    before, current = Path(f"{mark}.before"), Path(f"{mark}.current")
     with FileLock(f"{mark}.lock"):
-        session.save(load(session.path) if mark.exists() and session.path.exists() else ())
-        mark.touch()
+        if not mark.exists() and session.path.exists():
+            copyfile(session.path, before)
+        failed = set(mark.read_text("utf-8").splitlines() if mark.exists() else ())
+        failed = failed | {test} if has_failed else failed - {test}  # a plugin may run it again
+        if not has_failed:
+            session.save(load(current) if current.exists() else ())
+            copyfile(session.path, current)
+        if failed:
+            _restore(session.path, before)
+        mark.write_text("\n".join(failed), "utf-8")
 
 
-def _path(item: pytest.Item, path: str | os.PathLike[str] | None = None) -> Path:
+def _restore(path: Path, before: Path) -> None:
+    from together_adapters.atomic_files import new_files
+
+    if not before.exists():
+        path.unlink(missing_ok=True)
+    elif path.read_bytes() != before.read_bytes():
+        with new_files({path: True}) as (draft,):
+            copyfile(before, draft)
+
+
+def _arguments(marker: pytest.Mark) -> dict[str, Any]:
+    arguments = {**dict(zip(_ARGUMENTS, marker.args, strict=False)), **marker.kwargs}
+    unknown = [*map(repr, marker.args[1:]), *map(repr, sorted(marker.kwargs.keys() - set(_ARGUMENTS)))]
+    if unknown:
+        pytest.fail(f"@pytest.mark.together_record takes {', '.join(_ARGUMENTS)}, not {unknown[0]}", pytrace=False)
+    return arguments
+
+
+def _path(item: pytest.Item, path: str | os.PathLike[str] | None) -> Path:
     """Returns the file of a test; relative paths are beside it."""
     if path is not None:
         return item.path.parent / path

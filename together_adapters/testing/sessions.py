@@ -70,8 +70,10 @@ class RecordSession(_Session):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._stop()
-        if kind is None or issubclass(kind, Exception):
+        if error is None:
             self.save()
+        else:
+            error.add_note(self.describe_loss())
 
     def __call__(self, test: T) -> T:
         import pytest
@@ -83,6 +85,10 @@ class RecordSession(_Session):
     def exchanges(self) -> list[Exchange]:
         """The exchanges so far, without secrets."""
         return self._recorder.exchanges()
+
+    def describe_loss(self) -> str:
+        """Says what becomes of the file where the block or the test has failed."""
+        return f"nothing is written to {self.path}, and an earlier file stays, because what was recorded failed"
 
     def save(self, earlier: Iterable[Exchange] = ()) -> None:
         """Writes the file, with what others have recorded before."""
@@ -152,8 +158,8 @@ class ReplaySession(_Session):
 def record(path: str | os.PathLike[str], *, overwrite: bool = False, redact: Iterable[str] = ()) -> RecordSession:
     """Records all exchanges of all clients of this process, whatever they talk to, and writes them to a file.
 
-    Use it as a context manager; the file is written when the block ends, also by an exception, and as a whole or not at all. On a test
-    function it is the marker `together_record` of pytest, which replays, and records with `pytest --together-record`.
+    Use it as a context manager; the file is written when the block ends, as a whole or not at all. A block that ends by an exception
+    writes none, and an earlier file stays: catch within the block what you record on purpose. On a test function it is the marker `together_record` of pytest, which replays, and records with `pytest --together-record`.
 
     Keys, tokens and e-mail addresses are replaced by `[redacted]`, wherever they are. Headers of requests are not kept.
 

@@ -240,6 +240,7 @@ def failure_of(error: Exception, url: str, deadline: float | None = None, respon
         reason = f"timed out ({'max_elapsed' if is_late else type(error).__name__.removesuffix('Timeout').lower()})"
     else:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
+    reason += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))  # of a recording, that it is one
     unsent = invalid or not _NOT_SENT.isdisjoint(names) or (isinstance(error, StaleConnection) and error.unsent)
     return Failure(
         reason,
