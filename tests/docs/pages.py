@@ -1,7 +1,7 @@
 """The pages of the repository: their examples, their commands and their links.
 
 A block that says `python` runs; one that says `py` is not whole, or needs what no test has. The blocks of a page run one after another and
-see the names of those before, as the cells of a notebook do. A `text` block right behind one is what it prints.
+see the names of those before, as the cells of a notebook do; those of a framework do not see the names of the other's. A `text` block right behind one is what it prints.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
+
+from tests.requirements import imports
 
 ROOT = Path(__file__).parents[2]
 SITE = sorted((ROOT / "docs").rglob("*.md"))
@@ -39,6 +41,16 @@ class Example:
     source: str
     place: str
     output: str | None
+
+    @property
+    def names_local_server(self) -> bool:
+        return _LOCAL.search(self.source) is not None
+
+    def frameworks(self, own: dict[str, dict[str, Any]]) -> set[str]:
+        """The frameworks that it imports, and those whose names it goes on with, if it imports none."""
+        roots = {name.partition(".")[0].partition("_together")[0].partition("_core")[0] for name in imports(self.source)}
+        used = {node.id for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Name)}
+        return own.keys() & roots or {name for name, names in own.items() if names.keys() & used}
 
     def run(self, local_server: str, names: dict[str, Any]) -> None:
         """Runs the block; `await` may stand outside of functions. For each server of this machine that it names, one stands in."""

@@ -19,6 +19,8 @@ from together_adapters.emulator import Emulator, serve
 ELSEWHERE = {"docs/testing.md", "docs/telemetry.md"}
 """Pages whose examples other tests run: `cookbook/test_testing_page.py` and `testing/test_page.py`; `telemetry/test_exports.py`."""
 NEWER = {"langchain_core.decisions": "langchain-core before 1.8 has no decisions"}
+SERVERS = {"docs/embeddings-elsewhere.md", "docs/guides/gateways.md", "docs/guides/local-servers.md"}
+"""Pages whose examples need a server of this machine; all others run on the emulator as they stand."""
 RUNNING = [page for page in PAGES if examples(page) and name_of(page) not in ELSEWHERE]
 
 
@@ -44,12 +46,18 @@ class Reader:
 
     def run(self, page: Path) -> None:
         """Runs a page's blocks in their order, and compares what they print with what the page says."""
-        names: dict[str, Any] = {}
+        shared: dict[str, Any] = {}
+        own: dict[str, dict[str, Any]] = {"langchain": {}, "llama_index": {}}
         for example in examples(page):
             for module, reason in NEWER.items():
                 if module in example.source:
                     pytest.importorskip(module, reason=reason)
+            assert not example.names_local_server or name_of(page) in SERVERS, example.place
+            frameworks = example.frameworks(own)
+            place = own[frameworks.pop()] if len(frameworks) == 1 else shared
+            names = shared | place
             example.run(self.local_server, {} if page.parent == ROOT else names)  # outside of the site, each block stands alone
+            place.update((name, value) for name, value in names.items() if shared.get(name) is not value)
             out, err = self.capsys.readouterr()
             assert err == "", example.place
             assert bool(out.strip()) == ("print(" in example.source), example.place
