@@ -1,6 +1,6 @@
 """How well the demo finds and answers on the emulator: hits before and after the rerank; right, refused and wrong answers.
 
-As in the recipes, keywords and the emulator's vectors find passages of Python's language reference, its chat model puts the best 20 in
+As in the demo, keywords and static embeddings find passages of Python's language reference, its chat model puts the best 20 in
 order, and answers from the first four. `search_questions.json` has two sets of questions, with phrases by which their right passages and
 answers are known; those without a phrase have no answer in the reference. Rules are tuned on `dev` alone; `test` says what they are worth.
 
@@ -12,23 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Final
-
-import numpy as np
 
 from tests.benchmarks.rerank_quality import load_questions, load_texts
 from together_adapters import Together
-from together_adapters.demo.keyword_index import KeywordIndex
+from together_adapters.demo.answering import Reference, full_text, prompt
 from together_adapters.emulator import serve
-from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, DEFAULT_RERANK_MODEL
+from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL
 
-TOP_K, TOP_N = 20, 4
-_QUERY_PREFIX: Final = "Represent this sentence for searching relevant passages: "
-_SYSTEM: Final = (
-    "You explain Python. Answer from the numbered passages alone, in two to four sentences. After each sentence put the number of the "
-    "passage it rests on, like [2]. If the passages do not answer the question, say so."
-)
+TOP_N = 4
 
 
 @dataclass
@@ -55,25 +46,14 @@ class Quality:
 
 
 class Demo:
-    """The search and the answers of the recipes."""
+    """The search and the answers of `together-adapters demo`."""
 
     def __init__(self, client: Together, texts: Sequence[str]) -> None:
         self._client, self._texts = client, texts
-        self._index = KeywordIndex(texts)
-        self._vectors = self._embed(texts)
-
-    def _embed(self, texts: Sequence[str]) -> np.ndarray:
-        response = self._client.embeddings.create(model=DEFAULT_EMBEDDING_MODEL, input=list(texts))
-        return np.array([row.embedding for row in response.data])
+        self._reference = Reference()
 
     def search(self, question: str) -> list[int]:
-        """Merges keywords and vectors by rank (reciprocal rank fusion)."""
-        by_vectors = np.argsort(-(self._vectors @ self._embed([_QUERY_PREFIX + question])[0]), kind="stable")[:TOP_K].tolist()
-        by_keywords = [position for position, _ in self._index.search(question, TOP_K)]
-        scores: dict[int, float] = {}
-        for rank, position in chain(enumerate(by_keywords, 1), enumerate(by_vectors, 1)):
-            scores[position] = scores.get(position, 0.0) + 1 / (60 + rank)
-        return sorted(scores, key=lambda position: -scores[position])[:TOP_K]
+        return [self._texts.index(full_text(passage)) for passage in self._reference.search(question)]
 
     def rerank(self, question: str, positions: Sequence[int]) -> list[int]:
         documents = [self._texts[position] for position in positions]
@@ -83,11 +63,10 @@ class Demo:
         return [positions[result.index] for result in response.results]
 
     def answer(self, question: str, positions: Sequence[int]) -> str:
-        context = "\n\n".join(f"[{number}] {self._texts[position]}" for number, position in enumerate(positions, 1))
-        user = f"<passages>\n{context}\n</passages>\n\nQuestion: {question}"
+        user = prompt(question, [self._reference.passages[position] for position in positions])
         response = self._client.chat.completions.create(
             model=DEFAULT_RERANK_MODEL,
-            messages=[{"role": "system", "content": _SYSTEM}, {"role": "user", "content": user}],
+            messages=[{"role": "user", "content": user}],
         )
         [choice] = response.choices
         return choice.message.content or "" if choice.message else ""

@@ -86,7 +86,9 @@ def test_as_json(run: Run) -> None:
 @pytest.mark.parametrize("question", [UNANSWERED, "\u0915\u094d\u092f\u093e?"], ids=["unanswered", "no word in common"])
 def test_what_nothing_answers_has_no_sources(run: Run, question: str) -> None:
     result = run("demo", "--answer-only", "--question", question, **NO_SERVICE)
-    assert "\nSources     none: the passages do not answer this question.\n" in result.out
+    text = " ".join(result.out.split())
+    assert "Sources none: the passages do not answer this question." in text
+    assert ("The nearest are: " in text) == (question == UNANSWERED)
     assert "[1]" not in result.out
     assert ("No passage shares a word" in result.out) == (question != UNANSWERED)
     assert ("Used" in result.out) == (question == UNANSWERED)

@@ -1,19 +1,21 @@
-"""An answer with citations, by what the service of today offers: keywords find passages, a chat model ranks them, another one answers."""
+"""An answer with citations, by what the service of today offers: a search without requests, a chat model that ranks, another that answers."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from together_adapters.demo.corpus import Passage, passages
 from together_adapters.demo.keyword_index import KeywordIndex
 from together_adapters.demo.service import Service
+from together_adapters.demo.static_embeddings import StaticEmbeddings
 from together_adapters.resources.rerank_prompts import estimated_tokens
 from together_adapters.types.capabilities import capabilities
 
 CANDIDATES: Final = 20
-"""Passages that keywords find."""
+"""Passages that the search finds."""
 CONTEXT: Final = 4
 """Passages that the answer may cite."""
 INSTRUCTIONS: Final = (
@@ -21,22 +23,35 @@ INSTRUCTIONS: Final = (
     "passage it rests on, like [2]. If the passages do not answer the question, say that you don't know, and nothing else."
 )
 _UNKNOWN: Final = re.compile(r"\W*I (?:don['\u2019]t|do not) know\b", re.IGNORECASE)
+_FUSION: Final = 10  # of ranks: the higher, the less the first places count
 _RANK_TOKENS: Final = 100
 _ANSWER_TOKENS: Final = 500
 _MILLION: Final = 1_000_000
 
 
 class Reference:
-    """Python's language reference, with its keyword index."""
+    """Python's language reference, searched without a request: by keywords and by static embeddings."""
 
     def __init__(self) -> None:
         self.passages = passages()
         self.texts = [full_text(passage) for passage in self.passages]
-        self._index = KeywordIndex(self.texts)
+        self._keywords = KeywordIndex(self.texts)
+        self._embeddings = StaticEmbeddings(self.texts)
 
     def search(self, question: str) -> list[Passage]:
-        """Returns the passages that share the rarest words with a question."""
-        return [self.passages[position] for position, _ in self._index.search(question, CANDIDATES)]
+        """Returns the passages for a question, the best first; none if no passage shares a word with it.
+
+        Both searches count alike, by rank (reciprocal rank fusion).
+        """
+        by_keywords = [position for position, _ in self._keywords.search(question, len(self.texts))]
+        if not by_keywords:
+            return []
+        scores: defaultdict[int, float] = defaultdict(float)
+        for positions in (by_keywords, self._embeddings.search(question, len(self.texts))):
+            for place, position in enumerate(positions, start=1):
+                scores[position] += 1 / (_FUSION + place)
+        best = sorted(scores, key=lambda position: -scores[position])[:CANDIDATES]
+        return [self.passages[position] for position in best]
 
 
 def full_text(passage: Passage) -> str:

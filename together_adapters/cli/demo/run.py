@@ -55,7 +55,7 @@ class Run:
         answer = self.page.stream(stream_answer(self.service, text) if text else ["No passage shares a word with the question."])
         is_answered = bool(text) and not is_unanswered(answer)
         citations = sources(answer, context) if is_answered else []
-        self._show_sources(citations, is_answered=is_answered)
+        self._show_sources(citations, context, is_answered=is_answered)
         usage = since(self.service, earlier)
         if usage.requests:
             self.page.line("Used", f"{usage.requests} calls: {usage_text(usage)}.")
@@ -71,11 +71,11 @@ class Run:
         }
 
     def _find(self, question: str, answers: int) -> list[Passage]:
-        """Finds passages by keywords and lets a model rank them; says before what all will cost."""
+        """Finds passages and lets a model rank them; says before what all will cost."""
         candidates = self.reference.search(question)
         total = f"{len(self.reference.passages)} passages of Python {platform.python_version()}'s language reference"
         if not candidates:
-            self.page.line("Search", f"{total}; keywords find none.")
+            self.page.line("Search", f"{total}; none has a word of it.")
             return []
         if self.service.emulator is None:
             dollars = estimated_dollars(self.service, candidates, answers)
@@ -88,10 +88,10 @@ class Run:
         except APIError as error:
             context = candidates[:CONTEXT]
             selection = f"not ranked: {error}"
-        self.page.line("Search", f"{total}; keywords find {len(candidates)}, {selection}.")
+        self.page.line("Search", f"{total}; keywords and static embeddings find {len(candidates)}, {selection}.")
         return context
 
-    def _show_sources(self, citations: list[Source], *, is_answered: bool) -> None:
+    def _show_sources(self, citations: list[Source], context: list[Passage], *, is_answered: bool) -> None:
         self.page.gap()
         if not citations:
             reason = (
@@ -99,7 +99,8 @@ class Run:
                 if is_answered
                 else "the passages do not answer this question"
             )
-            self.page.line("Sources", f"none: {reason}.")
+            nearest = f" The nearest are: {'; '.join(passage.title for passage in context)}." if context else ""
+            self.page.line("Sources", f"none: {reason}.{nearest}")
             self.page.gap()
         for source in citations:
             self.page.source(source)

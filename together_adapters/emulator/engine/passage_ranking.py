@@ -32,7 +32,7 @@ def answer_ranking_prompt(prompt: str, *, as_json: bool) -> RankingAnswer | None
         yes = {"yes": round(math.log(scores[0]), 6), "no": round(math.log(1 - scores[0]), 6)}
         return max(yes, key=yes.__getitem__), yes
     # Passages come in the order of a search, which counts for a chat model, too.
-    ids = [int(passages[index][0]) for index in sorted(range(len(scores)), key=lambda index: -scores[index] - 0.8 / (5 + index))]
+    ids = [int(passages[index][0]) for index in sorted(range(len(scores)), key=lambda index: -scores[index] - 1.5 / (5 + index))]
     return json.dumps({"ranking": ids}) if as_json else " > ".join(f"[{id}]" for id in ids), None
 
 
