@@ -29,9 +29,9 @@ FAST := tests/test_structure.py tests/test_exports.py tests/adapters tests/trans
 	tests/resources/test_chat.py tests/finetune/validation tests/finetune/formats tests/emulator/http tests/langchain tests/llama_index \
 	--ignore=tests/llama_index/test_conformance.py --ignore=tests/llama_index/test_conformance_elsewhere.py -m "not slow and not long"
 CORE := together_adapters/*.py,together_adapters/transport/*,together_adapters/resources/*,together_adapters/types/*
-# Files that name models which are gone: the table and its sources, history, what was recorded, docs of other packages, models that can be
+# Files that name models which are gone: the table, its sources and its page, history, what was recorded, docs of other packages, models that can be
 # tuned though they are no longer served, tests of removal and of rerank models, all of which are gone.
-MODELS_OF_THE_PAST := together_adapters/types/models.json tools/models CHANGELOG.md tests/cassettes \
+MODELS_OF_THE_PAST := together_adapters/types/models.json tools/models docs/models.md CHANGELOG.md tests/cassettes \
 	together_adapters/emulator/store/facts.toml tests/llama_index/test_replaced_packages.py tests/control/test_acceptance.py \
 	tests/emulator tests/foreign
 EXTRAS_demo := demo,langchain,llama-index

@@ -110,6 +110,17 @@ def test_the_table_of_models_has_every_model() -> None:
     )
 
 
+@pytest.mark.parametrize("page", TABLES["PAGES"], ids=lambda page: page.stem)
+def test_pages_have_the_tables_of_today(page: Path) -> None:
+    assert page.read_text("utf-8") == TABLES["filled"](page), "run python tools/site/tables.py"
+
+
+def test_pages_that_only_the_site_has_say_so() -> None:
+    for page in (DOCS / "reference").glob("*.md"):
+        text = page.read_text("utf-8")
+        assert ("\n::: " in text) == ("`make docs` builds" in text), page
+
+
 @pytest.mark.parametrize("kind", [Together, AsyncTogether])
 def test_methods_that_the_table_of_the_sdk_names_are_here(kind: Any) -> None:
     client = kind(api_key="k")

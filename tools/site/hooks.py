@@ -1,4 +1,4 @@
-"""What MkDocs does not find in `docs`: pages of files elsewhere in the repository, tables of data, and links that leave the folder."""
+"""What MkDocs does not find in `docs`: pages of files elsewhere in the repository, and links that leave the folder."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import ast
 import json
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from tables import model_tables, sdk_methods
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
-TABLES: dict[str, Callable[[], str]] = {"<!-- models -->": model_tables, "<!-- sdk-3 -->": sdk_methods}
 ROOT_PAGES = {
     "CHANGELOG.md": "about/changelog.md",
     "CONTRIBUTING.md": "about/contributing.md",
@@ -75,12 +72,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fills in tables, and points links to where the site has what they name."""
+    """Points links to where the site has what they name."""
     if page.file.src_uri in WIDE:
         page.meta["hide"] = ["navigation", "toc"]
-    for marker, table in TABLES.items():
-        if marker in markdown:
-            markdown = markdown.replace(marker, table())
     source = PAGES[page.file.src_uri][1] if page.file.src_uri in PAGES else ROOT / "docs" / page.file.src_uri
 
     def target(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Tables of the site that are made of data when it is built."""
+"""Writes the tables of pages that are made of data: `python tools/site/tables.py`; a test compares them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from together_adapters.types.capabilities import MODELS, TABLE_DATE, Capabilities
 
-SDK_METHODS = Path(__file__).parents[2] / "docs" / "migration" / "sdk-3-methods.json"
+DOCS = Path(__file__).parents[2] / "docs"
+SDK_METHODS = DOCS / "migration" / "sdk-3-methods.json"
 KINDS = {
     "chat": "Chat",
     "language": "Completions",
@@ -35,9 +36,14 @@ def _price(value: float | None) -> str:
     return "?" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
+def _was_removed(model: Capabilities) -> bool:
+    """Whether it was gone when the table was read: today would make another page tomorrow."""
+    return model.removed_on is not None and model.removed_on <= TABLE_DATE
+
+
 def where(model: Capabilities) -> str:
     """Where a model runs, by the table."""
-    if model.is_removed:
+    if _was_removed(model):
         return f"gone from serverless since {model.removed_on}"
     if model.served_on is None:
         return "not listed as serverless"
@@ -65,7 +71,8 @@ def model_tables() -> str:
         rows = [
             _row(name, model)
             for name, model in sorted(
-                MODELS.items(), key=lambda item: (not item[1].is_served, item[1].is_removed, item[0].lower())
+                MODELS.items(),
+                key=lambda item: (_was_removed(item[1]), item[1].served_on is None, item[0].lower()),
             )
             if model.type == kind
         ]
@@ -84,3 +91,21 @@ def sdk_methods() -> str:
     here = sum("here" in entry for entry in data["methods"].values())
     count = f"Of {len(rows)} methods of `together` {data['version']}, {here} are here.\n\n"
     return count + _table(["`together` 3.x", "here", ""], rows)
+
+
+PAGES = {
+    DOCS / "models.md": ("<!-- models -->", model_tables),
+    DOCS / "migration" / "together-3.md": ("<!-- sdk-3 -->", sdk_methods),
+}
+"""Pages that end with a table, with the marker before it."""
+
+
+def filled(page: Path) -> str:
+    """A page with its table."""
+    marker, table = PAGES[page]
+    return f"{page.read_text('utf-8').partition(marker)[0]}{marker}\n\n{table()}"
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        path.write_text(filled(path), "utf-8")
