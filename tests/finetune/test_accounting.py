@@ -132,7 +132,7 @@ def test_what_is_left_out_is_named_and_what_is_unknown_is_a_warning(tmp_path: Pa
     report = write_jsonl(load(rows), tmp_path / "a.jsonl").report
     assert report.left_out == {"id": 5, "zonk": 4} and report.ok
     (issue,) = report.issues
-    assert (issue.code, issue.severity, issue.path, issue.source) == ("column_left_out", "warning", "zonk", "data:2")
+    assert (issue.code, issue.severity, issue.path, issue.source) == ("column_left_out", "warning", "zonk", "data record 2")
     assert issue.message == "'zonk' is left out in training, in 4 rows"
     assert report.issue_counts == {"column_left_out": 1} and report.warnings == 1
     report_file = json.loads((tmp_path / "a.report.json").read_text("utf-8"))

@@ -61,7 +61,7 @@ def test_map_gets_a_copy_and_counts_what_changed() -> None:
 
 def test_map_to_none_is_an_error_without_a_reason() -> None:
     data = TrainingData.from_rows([row("a"), row("b")], "chats.jsonl")
-    with pytest.raises(ConversionError, match=r"chats.jsonl:1: map returned None") as error:
+    with pytest.raises(ConversionError, match=r"chats.jsonl record 1: map returned None") as error:
         list(data.map(lambda row: None))
     assert error.value.issue_counts == {"map_not_row": 2}
     assert dropped(data.map(lambda row: None, reason="gone")) == {"gone": 2}
@@ -71,7 +71,7 @@ def test_map_to_none_is_an_error_without_a_reason() -> None:
 def test_errors_of_user_functions_name_the_row() -> None:
     with pytest.raises(KeyError) as error:
         list(TrainingData.from_rows([row(score=1), row()]).filter(lambda row: row["score"]))
-    assert error.value.__notes__ == ["at data:2"]
+    assert error.value.__notes__ == ["at data record 2"]
 
 
 def test_filter_counts_by_reason() -> None:
@@ -141,8 +141,8 @@ def test_all_items_that_are_not_rows_are_refused_at_the_end() -> None:
             rows.append(each)
     assert len(rows) == 2
     assert [(issue.code, issue.source) for issue in error.value.issues] == [
-        ("line_not_object", "x:2"),
-        ("line_not_object", "x:3"),
+        ("line_not_object", "x record 2"),
+        ("line_not_object", "x record 3"),
     ]
     again = pickle.loads(pickle.dumps(error.value))
     assert (str(again), again.issues) == (str(error.value), error.value.issues)

@@ -158,7 +158,7 @@ def vanished(pattern: Pattern, records: list[Marked], path: Path) -> list[Any]:
     return [
         (pattern.schema, names, marked.record)
         for number, marked in enumerate(records, 1)
-        if f"data:{number}" not in refused
+        if f"data record {number}" not in refused
         for mark, names in marked.names.items()
         if mark not in written and named.isdisjoint(names) and ABOUT.get(pattern.schema, set()).isdisjoint(names)
     ]

@@ -23,11 +23,12 @@ from together_adapters.cli.ft.reports import check
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import Fixes, TrainingData, check_jsonl, load, start, write_jsonl
 from together_adapters.finetune.issues import RULES
+from together_adapters.finetune.recording import RecordingFile
 
 FOLDER: Final = Path(package.__file__).parent
 ARGUMENT: Final = re.compile(r"(?<![\w.?&'\"-])([a-z]\w*)=(?![=<>])")
-FUNCTIONS: Final = (load, write_jsonl, check_jsonl, start, Fixes, TrainingData.map, TrainingData.split)
-IN_PYTHON_ONLY: Final = frozenset({"fetch", "reason", "reasoning"})
+FUNCTIONS: Final = (load, write_jsonl, check_jsonl, start, Fixes, TrainingData.map, TrainingData.split, RecordingFile)
+IN_PYTHON_ONLY: Final = frozenset({"fetch", "mode", "reason", "reasoning"})
 """Arguments of functions that the command line does not call, or functions themselves."""
 COMMANDS: Final[tuple[click.Command, ...]] = (prepare, check, split, submit)
 

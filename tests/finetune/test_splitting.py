@@ -89,7 +89,7 @@ def test_groups_can_be_named() -> None:
         users = [{each["user"] for each in side} for side in (train, validation)]
         assert not users[0] & users[1]
         assert len(users[0] | users[1]) == 10
-    with pytest.raises(DatasetError, match="data:1 has no group to split by"):
+    with pytest.raises(DatasetError, match="data record 1 has no group to split by"):
         list(TrainingData.from_rows(rows).split(by="group")[0])
 
 

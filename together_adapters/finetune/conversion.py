@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple, cast
 
 from together_adapters.finetune.accounting import TRACE, unread
+from together_adapters.finetune.errors import location
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS, Options, Template, UserCallbackError
 from together_adapters.finetune.formats.preference import PAIRED_COLUMNS
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
@@ -129,7 +130,7 @@ def convert_items(
         except Unconvertible as error:
             yield error.refusal(number or 1, source)
         except UserCallbackError as error:
-            error.error.add_note(f"at record {number} of {source}")
+            error.error.add_note(f"at {location(number or 1, source)}")
             raise error.error from None
         except CONVERSION_ERRORS as error:
             yield _unreadable(error, item)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from together_adapters.errors import DatasetError, InvalidDatasetError
 from together_adapters.finetune.issues import Issue, issue_with_source, new_issue, sorted_counts
-from together_adapters.finetune.records import Record, Refusal
+from together_adapters.finetune.records import LineSource, Record, Refusal
 from together_adapters.finetune.rules import FORMATS, method_mismatch
 
 MAX_ISSUES_SHOWN = 5
@@ -96,5 +96,10 @@ def issue_of(refusal: Refusal, line: int | None = None) -> Issue:
 
 
 def location_of(record: Record) -> str:
-    """Returns the source and number of a record, for messages."""
-    return f"{record.source}:{record.number}" if record.source else f"row {record.number}"
+    """Returns where a record is, for messages."""
+    return location(record.number, record.source)
+
+
+def location(number: int, source: str | None) -> str:
+    """Returns a location as text: `chats.csv:17` for a line of a file, `chats.json record 17` elsewhere."""
+    return f"{source}:{number}" if isinstance(source, LineSource) else f"{source or ''} record {number}".lstrip()

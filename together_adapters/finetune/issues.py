@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 Severity = Literal["error", "warning", "ignore"]
 _EXCERPT_LENGTH: Final = 80
+_POSITION: Final = re.compile(r"(.*?)(?::| ?record )([0-9]{1,19})", re.DOTALL)
 _SECRET: Final = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*"
     r"|\b(?:sk|pk|rk|tgp|hf|gh[pousr]|github_pat|glpat|xox[abprs]|wandb|lsv2)[-_][A-Za-z0-9_\-]{12,}"
@@ -24,8 +25,9 @@ class Issue(BaseModel):
     Attributes:
         code: The stable name of the rule.
         severity: `error` if the file cannot be used with it, else `warning`.
-        line: The line in the file, from 1; None for the file as a whole.
-        source: The name of the file, or another source of the row.
+        line: The line in the file that was checked or written, from 1; None for the file as a whole, and where no file was written.
+        source: The name of that file; or where a row that is written comes from: `chats.csv:17` for a line of a file, and
+            `chats.json record 17`, counted from 1, where records are no lines. A message says it in place of the line.
         path: The path of the value in the row, such as `messages[3].tool_calls[0].function.arguments`.
         message: What is wrong.
         hint: How to correct it.
@@ -42,19 +44,28 @@ class Issue(BaseModel):
     excerpt: str = ""
 
     def __str__(self) -> str:
-        where = " ".join(part for part in (f"line {self.line}" if self.line else "", self.path) if part)
+        position = str(self.source) if split_source(self)[1] else f"line {self.line}" if self.line else ""
+        where = " ".join(part for part in (position, self.path) if part)
         return f"{where + ': ' if where else ''}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 def split_source(issue: Issue) -> tuple[str, int]:
     """Returns the file of an issue and the number of its record there, 0 if it has none: its source is such as `chats.csv:17`."""
-    name, _, number = (issue.source or "").rpartition(":")
-    return (name, int(number)) if number.isdecimal() and len(number) < 20 else (issue.source or "", 0)
+    source = issue.source or ""
+    match = _POSITION.fullmatch(source)
+    return (match[1], int(match[2])) if match else (source, 0)
 
 
 def issue_with_source(issue: Issue) -> str:
     """Returns an issue as text, with its file or record."""
-    return f"{issue.source}: {issue}" if issue.source else str(issue)
+    return f"{issue.source}: {issue}" if issue.source and not split_source(issue)[1] else str(issue)
+
+
+def position_of(issue: Issue) -> str:
+    """Returns where an issue is: its record in the source, or the line of the file that was checked."""
+    if split_source(issue)[1] or not issue.line:
+        return issue.source or ""
+    return f"{issue.source}:{issue.line}" if issue.source else str(issue.line)
 
 
 def sorted_counts(counts: Mapping[str, int]) -> list[tuple[str, int]]:

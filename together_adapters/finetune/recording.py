@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 from together_adapters.atomic_files import is_stream
 from together_adapters.errors import ConfigurationError
 from together_adapters.finetune.dataset import TrainingData, drop_prefixes
-from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
+from together_adapters.finetune.records import Example, LineSource, Record, Refusal, Row, Unconvertible
 
 TRACE: Final = "trace_id"
 _THREAD_KEYS: Final = ("thread_id", "conversation_id", "session_id")
@@ -174,7 +174,7 @@ def thread_of(*metadata: Any) -> str | None:
 
 def read_recording(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) -> TrainingData:
     """Returns the rows of a file of recorded calls, grouped by trace, without those that a later call continues."""
-    name = Path(path).name
+    name = LineSource(Path(path).name)
 
     def read() -> Iterator[Record]:
         return _read_lines(Path(path), name)

@@ -10,8 +10,17 @@ Row: TypeAlias = dict[str, Any]
 """A row in one of the service's formats, as JSON values."""
 
 
+class LineSource(str):
+    """The name of a text whose records are numbered by the lines where they begin; those of other sources are counted."""
+
+    __slots__ = ()
+
+
 class Example(NamedTuple):
-    """A row for training, with the number of its record in the source, from 1; a record may have several rows."""
+    """A row for training, with the number of its record in the source, from 1; a record may have several rows.
+
+    In a `LineSource` the number is that of a line of the file.
+    """
 
     row: Row
     number: int

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run, conversation, one_error
 from tests.cli.ft.conftest import files, report_of
-from together_adapters.finetune import check_jsonl
+from together_adapters.finetune import ConversionError, check_jsonl, load, write_jsonl
 
 
 def test_table_becomes_a_training_file(run: Run, tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_labels_are_refused_or_paired(run: Run, tmp_path: Path) -> None:
     rows = [{"instruction": "q", "output": answer, "kto_tag": answer == "good"} for answer in ("good", "bad")]
     (tmp_path / "in.json").write_text(json.dumps(rows), "utf-8")
     result = run("ft", "prepare", "in.json", "-o", "out.jsonl", code=1)
-    assert "kto_tag" in result.out and "--pair best_vs_worst" in " ".join(result.out.split()) and "in.json:1" in result.out
+    assert "kto_tag" in result.out and "--pair best_vs_worst" in " ".join(result.out.split()) and "in.json record 1" in result.out
     report = run("ft", "prepare", "in.json", "-o", "out.jsonl", "--pair", "best_vs_worst", "--json").json
     assert (report["format"], report["dropped"], report["left_out"]) == ("preference", {"paired_with_another": 1}, {})
     report = run("ft", "prepare", "in.json", "-o", "all.jsonl", "--leave-out", "kto_tag", "--json").json
@@ -102,3 +104,26 @@ def test_a_system_prompt_needs_conversations(run: Run, tmp_path: Path) -> None:
     result = run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", code=1)
     assert "in.jsonl:121" in result.out and "--form conversation" in " ".join(result.out.split())
     assert run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", "--form", "conversation", "--json").json["valid"] == 121
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "source"),
+    [
+        ("in.csv", 'prompt,completion\n"two\nlines",a\n\nq,a\nq,\n', "in.csv:6"),
+        ("in.csv", "sep=;\r\nprompt;completion\r\nq;a\r\nq;\r\n", "in.csv:4"),
+        ("in.jsonl", '{"prompt": "q", "completion": "a"}\n\n{"prompt": "q", "completion": null}\n', "in.jsonl:3"),
+        (
+            "in.json",
+            json.dumps([{"prompt": "q", "completion": "a"}, {"prompt": "q", "completion": None}], indent=2),
+            "in.json record 2",
+        ),
+    ],
+)
+def test_a_broken_row_is_told_by_its_line_or_as_a_record(run: Run, tmp_path: Path, name: str, text: str, source: str) -> None:
+    (tmp_path / name).write_text(text, "utf-8", newline="")
+    assert f"\n{source}  " in run("ft", "prepare", name, "-o", "out.jsonl", code=1).out
+    issues = json.loads(run("ft", "prepare", name, "-o", "out.jsonl", "--json", code=1).out)["issues"]
+    assert [(issue.get("line"), issue["source"]) for issue in issues] == [(None, source)]
+    with pytest.raises(ConversionError, match=rf": {source} completion: ") as error:
+        write_jsonl(load(tmp_path / name), tmp_path / "out.jsonl")
+    assert str(error.value.issues[0]).startswith(f"{source} completion: ")

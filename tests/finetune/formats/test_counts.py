@@ -130,6 +130,6 @@ def test_errors_of_the_user_s_functions_are_theirs() -> None:
 
     with pytest.raises(KeyError, match="mine") as error:
         list(load([GOOD["alpaca"]], template=failing))
-    assert error.value.__notes__ == ["at record 1 of data"]
+    assert error.value.__notes__ == ["at data record 1"]
     with pytest.raises(KeyError, match="mine"):
         list(load([GOOD["langfuse"]], select=failing))

@@ -201,9 +201,10 @@ def test_what_is_no_data(tmp_path: Path, name: str, data: bytes, words: str) -> 
 @pytest.mark.parametrize(
     ("text", "code", "number", "column"),
     [
-        ("prompt;completion\nq;a\nq;caf\udce9\nq;b\n", "not_utf8", 2, "completion"),
-        ("prompt,completion\nq,a\nq\0,b\n", "nul_character", 2, "prompt"),
-        ("prompt,completion\nq,a\nq,b,c\n", "csv_columns", 2, ""),
+        ("prompt;completion\nq;a\nq;caf\udce9\nq;b\n", "not_utf8", 3, "completion"),
+        ("prompt,completion\nq,a\nq\0,b\n", "nul_character", 3, "prompt"),
+        ("prompt,completion\nq,a\nq,b,c\n", "csv_columns", 3, ""),
+        ('sep=,\nprompt,completion\n"q\nr",a\n\nq,b,c\n', "csv_columns", 6, ""),
         ('prompt,completion\nq,a\nq,"b\n', "csv_syntax", 3, ""),
     ],
 )

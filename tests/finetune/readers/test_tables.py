@@ -236,8 +236,8 @@ def test_rows_of_csv_that_do_not_fit_their_header(tmp_path: Path):
     path = tmp_path / "data.csv"
     path.write_bytes(b"prompt,completion\nq,a\n\nq\nq,\nq,b\n")
     data = load(path)
-    assert [example.number for example in examples(data)] == [1, 4]
-    assert [(refusal.code, refusal.number) for refusal in refusals(data)] == [("csv_columns", 2), ("cell_missing", 3)]
+    assert [example.number for example in examples(data)] == [2, 6]
+    assert [(refusal.code, refusal.number) for refusal in refusals(data)] == [("csv_columns", 4), ("cell_missing", 5)]
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_issues_are_in_the_order_of_records(tmp_path: Path, workers: int, monkey
     report = write_jsonl(data, tmp_path / "out.jsonl", fixes=Fixes(on_error="collect"), workers=workers).report
     expected = [f"b.jsonl:{number + 1}" for number in range(12) if number % 3]
     assert [issue.source for issue in report.issues] == [*expected, "a.jsonl:1"]
-    assert ": b.jsonl:2: line 2 " in report.summary()
+    assert ": b.jsonl:2 text: " in report.summary()
 
 
 def question(record: Any) -> Iterator[Converted]:

@@ -61,8 +61,8 @@ def test_the_report_is_that_of_the_file(tmp_path: Path) -> None:
     assert [getattr(prepared.report, name) for name in same] == [getattr(report, name) for name in same]
     assert prepared.report.issue_counts == {"mixed_formats_across_lines": 1, "nul_character": 1}
     assert [(issue.code, issue.line, issue.source) for issue in prepared.report.issues] == [
-        ("mixed_formats_across_lines", None, "data:2"),
-        ("nul_character", 2, "data:3"),
+        ("mixed_formats_across_lines", None, "data record 2"),
+        ("nul_character", 2, "data record 3"),
     ]
 
 
@@ -83,8 +83,12 @@ def test_all_issues_are_reported_and_nothing_is_written(tmp_path: Path) -> None:
         write_jsonl(rows, tmp_path / "a.jsonl")
     text = str(error.value)
     assert "3 of the 5 rows of data are invalid; a.jsonl was not written. no_assistant_message 2, record_unknown 1" in text
-    assert "runs.json:7: line 4 outputs: it is nothing" in text
-    assert [(issue.line, issue.source) for issue in error.value.issues] == [(2, "data:2"), (5, "data:5"), (4, "runs.json:7")]
+    assert "record_unknown: runs.json record 7 outputs: it is nothing" in text
+    assert [(issue.line, issue.source) for issue in error.value.issues] == [
+        (None, "data record 2"),
+        (None, "data record 5"),
+        (None, "runs.json record 7"),
+    ]
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InvalidDatasetError) as fault:
         write_jsonl([row(), UNANSWERED], tmp_path / "a.jsonl")
@@ -126,7 +130,7 @@ def test_no_file_without_rows(tmp_path: Path, rows: list[Any], text: str) -> Non
 def test_the_method_is_derived_from_the_rows_or_compared_with_them(tmp_path: Path) -> None:
     assert write_jsonl([PAIR], tmp_path / "a.jsonl").report.method == "dpo"
     assert write_jsonl([PAIR], tmp_path / "b.jsonl", method="dpo").report.method_ok
-    with pytest.raises(MethodMismatchError, match="data:1 is of format preference, which does not train with sft"):
+    with pytest.raises(MethodMismatchError, match="data record 1 is of format preference, which does not train with sft"):
         write_jsonl([PAIR], tmp_path / "c.jsonl", method="sft")
     assert not (tmp_path / "c.jsonl").exists()
 

@@ -19,7 +19,7 @@ CHAT = [HumanMessage("q"), AIMessage("a")]
 @pytest.mark.parametrize("record", [{"messages": CHAT}, {"input": "q", "output": "a"}])
 def test_a_key_that_carries_meaning_is_refused_by_name(record: dict[str, Any], name: str, tmp_path: Path) -> None:
     data = from_langchain([record, {**record, name: "x"}])
-    with pytest.raises(DatasetError, match=f"langchain:2: line 2 {name}: '{name}' "):
+    with pytest.raises(DatasetError, match=f"langchain record 2 {name}: '{name}' "):
         write_jsonl(data, tmp_path / "a.jsonl")
 
 

@@ -19,7 +19,7 @@ RAG = {"query": "q", "reference_answer": "a", "reference_contexts": []}
 @pytest.mark.parametrize("name", ["label", "system", "reasoning", "rejected", "audio"])
 @pytest.mark.parametrize("record", [{"messages": CHAT}, RAG])
 def test_a_key_that_carries_meaning_is_refused_by_name(record: dict[str, Any], name: str, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=f"llama_index:2: line 2 {name}: '{name}' "):
+    with pytest.raises(DatasetError, match=f"llama_index record 2 {name}: '{name}' "):
         write_jsonl(from_llama_index([record, {**record, name: "x"}]), tmp_path / "a.jsonl")
 
 

@@ -19,7 +19,7 @@ from together_adapters.cli.output import Column, Result, Table, format_size, pri
 from together_adapters.cli.terminal import note, write
 from together_adapters.errors import DatasetError, InvalidDatasetError, RemoteValidationError
 from together_adapters.finetune.errors import ConversionError, first_of_each
-from together_adapters.finetune.issues import RULES
+from together_adapters.finetune.issues import RULES, position_of, split_source
 from together_adapters.finetune.reports.distribution import histogram, is_skewed, log_histogram
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def print_issues(report: DataReport, max_issues: int | None = None, *, by_line: 
         write("\n")
         columns = [
             Column("File", "source"),
-            Column("Line", "line", right=True) if by_line else Column("Row", lambda issue: issue.source or issue.line),
+            Column("Line", "line", right=True) if by_line else Column("Where", position_of),
             Column("Code", "code"),
             Column("Message", lambda issue: f"{issue.path}: {issue.message}" if issue.path else issue.message),
         ]
@@ -187,8 +187,7 @@ def issues_on_error(session: Session, max_issues: int | None = None) -> Iterator
         yield
     except (ConversionError, InvalidDatasetError) as error:
         report = in_flags(error.report if error.report is not None else _report(error))
-        # Issues of a source file name its record, as `chats.csv:17`.
-        by_line = not any(issue.source and ":" in issue.source for issue in report.issues)
+        by_line = not any(split_source(issue)[1] for issue in report.issues)
         session.show(Result(report, partial(print_issues, max_issues=max_issues, by_line=by_line)))
         raise DatasetError(_headline(str(error))) from error
     except RemoteValidationError as error:

@@ -12,9 +12,9 @@ from typing import Final
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.readers.json_values import Item, SourceRecord, line_batches
-from together_adapters.finetune.records import NO_FIELDS, Refusal
+from together_adapters.finetune.records import NO_FIELDS, LineSource, Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
-from together_adapters.finetune.validation.check_tables import long_csv_cells
+from together_adapters.finetune.validation.check_tables import long_csv_cells, numbered_rows
 from together_adapters.finetune.validation.jsonl_reader import TruncatedLine
 
 _QUOTATION: Final = re.compile(r'"(?:[^"]|"")*"')
@@ -23,21 +23,21 @@ _SEPARATOR: Final = re.compile(r"sep=(.)\r?\n?")
 
 def csv_rows(file: BufferedReader, name: str, delimiter: str | None = None) -> Iterator[Item]:
     """Reads a table of texts; an empty cell is None. Without a delimiter, the header tells."""
+    name = LineSource(name)
     text = _Text(file, name)
     lines = iter(text)
-    first = next(lines, "")
+    first, offset = next(lines, ""), 0
     if line := _SEPARATOR.fullmatch(first):
-        delimiter, first = line[1], next(lines, "")
+        delimiter, first, offset = line[1], next(lines, ""), 1
     reader = csv.reader(chain((first,), lines), delimiter=delimiter or _delimiter(first), strict=True)
     with long_csv_cells():
         try:
             header = next(reader, [])
             _check_header(header, name)
-            number, width, new = 0, len(header), tuple.__new__
-            for cells in reader:
+            width, new = len(header), tuple.__new__
+            for number, cells in numbered_rows(reader, offset):
                 if not cells:
                     continue
-                number += 1
                 if len(cells) != width:
                     yield Refusal("csv_columns", f"the row has {len(cells)} cells, the header {width}", number, name)
                 elif text.is_clean or (refusal := _refusal(header, cells, number, name)) is None:
@@ -48,7 +48,7 @@ def csv_rows(file: BufferedReader, name: str, delimiter: str | None = None) -> I
                 else:
                     yield refusal
         except csv.Error as problem:
-            yield Refusal("csv_syntax", f"the file is not CSV: {problem}", reader.line_num, name)
+            yield Refusal("csv_syntax", f"the file is not CSV: {problem}", reader.line_num + offset, name)
 
 
 def _refusal(header: list[str], cells: list[str], number: int, name: str) -> Refusal | None:

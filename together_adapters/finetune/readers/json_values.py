@@ -16,7 +16,7 @@ from together_adapters.finetune.accounting import Meaning, is_judgement, meaning
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.containers import BLOCK
 from together_adapters.finetune.readers.fields import is_stored_message
-from together_adapters.finetune.records import NO_FIELDS, Refusal
+from together_adapters.finetune.records import NO_FIELDS, LineSource, Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
 from together_adapters.finetune.validation.jsonl_reader import TruncatedLine, parse_line
 
@@ -298,7 +298,7 @@ def line_batches(head: bytes, file: BufferedReader, name: str) -> Iterator[bytes
 
 def _lines(head: bytes, file: BufferedReader, name: str, byte_range: ByteRange | None = None) -> Iterator[Lines]:
     """Reads lines that hold one value each."""
-    number = 1
+    number, name = 1, LineSource(name)
     for data in line_batches(head, file, name):
         byte_range = None if byte_range is None or isinstance(data, TruncatedLine) else byte_range._replace(size=len(data))
         yield Lines(number, name, data, byte_range)

@@ -44,14 +44,22 @@ def _check_csv_rows(checker: FileChecker, reader: Any) -> None:
     header = next(reader, None) or []
     if header and header[0].startswith("\ufeff"):
         checker.add_finding("utf8_bom", "the file starts with a byte order mark", 1)
-    for row in reader:
+    for number, row in numbered_rows(reader):
         if not row:
-            checker.add_finding("blank_line", "the line is blank", reader.line_num)
+            checker.add_finding("blank_line", "the line is blank", number)
             continue
         checker.findings.start_row()
         if len(row) != len(header):
             checker.findings.add("csv_columns", "", f"the row has {len(row)} cells, the header {len(header)}")
-        checker.finish_row(reader.line_num)
+        checker.finish_row(number)
+
+
+def numbered_rows(reader: Any, offset: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """Yields rows of a CSV reader with the lines of the file where they begin, which has so many lines before the reader."""
+    line = reader.line_num
+    for row in reader:
+        yield line + offset + 1, row
+        line = reader.line_num
 
 
 @contextmanager

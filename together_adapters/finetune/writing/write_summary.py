@@ -71,9 +71,7 @@ class WriteSummary:
             if fixes:
                 self.fix_counts.update(fixes)
             if findings:
-                # Invalid rows have a line of their own where nothing is written before they are corrected.
-                number = self.valid + (0 if self._drops_invalid else self.invalid)
-                self._list(issues_of(findings, self._severities, number, location_of(record)))
+                self._list(issues_of(findings, self._severities, self.valid, location_of(record)))
             return line
         if drop_reason is not None:
             self._drop(record, drop_reason)
@@ -97,9 +95,8 @@ class WriteSummary:
 
     def add_portion(self, other: WriteSummary) -> None:
         """Adds the rows of another process, which follow these."""
-        before = self.valid + (0 if self._drops_invalid else self.invalid)
         for issue in other._issues:
-            issue.line = None if issue.line is None else issue.line + before
+            issue.line = None if issue.line is None else issue.line + self.valid
         self._list(other._issues)
         for name in ("rows", "valid", "invalid", "unconvertible"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -118,6 +115,8 @@ class WriteSummary:
     def report(self) -> DataReport:
         """Returns the report if no file is written, which is at least one error."""
         self._list_unknown()
+        for issue in self._issues:
+            issue.line = None
         if not self.valid and not self.invalid:
             self.issue_counts["too_few_samples"] += 1
         errors = 0 if self._drops_invalid else self.invalid
@@ -195,8 +194,7 @@ class WriteSummary:
         if self._drops_invalid:
             first = next(filter(self._is_error, findings), findings[0])
             self.drop_counts[first.code] += 1
-        line = None if self._drops_invalid else self.valid + self.invalid
-        issues = issues_of(findings, self._severities, line, location_of(record))
+        issues = issues_of(findings, self._severities, None, location_of(record))
         if self._drops_invalid:
             issues = [issue.model_copy(update={"severity": "warning"}) for issue in issues]
         self.issue_counts.update(issue.code for issue in issues)
