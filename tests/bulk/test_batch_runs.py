@@ -73,7 +73,7 @@ def test_results_are_in_order_and_typed(flavour: Any, emulator: Emulator, tmp_pa
     bill = emulator.bill.total()
     assert (results.usage.prompt_tokens, results.usage.completion_tokens) == (bill.input_tokens, bill.output_tokens)
     assert results.cost == pytest.approx(bill.cost)
-    assert states[0].phase == "upload" and states[-1] == BulkProgress(30, 30, 0, "done")
+    assert [state.phase for state in states[:2]] == ["read", "upload"] and states[-1] == BulkProgress(30, 30, 0, "done")
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("run.sqlite")] == []
 
 
@@ -131,6 +131,9 @@ def test_a_file_of_bodies_or_of_lines(flavour: Any, emulator: Emulator, tmp_path
         ([{"messages": []}], "request 0: the body names no model"),
         ([bodies(1)[0], "text"], "request 1: a request body is an object, not str"),
         ([{"model": MODEL, "x": float("nan")}], "request 0 cannot be written as JSON"),
+        ([*bodies(300), {"model": MODEL, "messages": []}], "request 300: `messages` is empty"),
+        ([{"model": MODEL, "x": 1}], "request 0 has no `messages`, which /v1/chat/completions wants"),
+        ([{"model": MODEL, "prompt": "x"}], "request 0 has `prompt`; .* wants `messages`, or pass endpoint='/v1/completions'"),
     ],
 )
 def test_inputs_that_are_no_requests(flavour: Any, emulator: Emulator, inputs: Any, message: str) -> None:

@@ -13,7 +13,13 @@ from together_adapters import AsyncTogether, Control
 from together_adapters.bulk import BulkProgress, run
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.http.faults import Fault
-from together_adapters.errors import APIConnectionError, AuthenticationError, BadRequestError, ServiceUnavailableError
+from together_adapters.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    BadRequestError,
+    DatasetError,
+    ServiceUnavailableError,
+)
 
 
 def perform(flavour: Any, inputs: Any, **options: Any) -> Any:
@@ -52,6 +58,32 @@ def test_passing_failures_are_sent_again_by_the_next_start(flavour: Any, emulato
     first.close()
     second = perform(flavour, bodies(5), checkpoint=path)
     assert texts(flavour, second) == [expected(5)[0], None, *expected(5)[2:]]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "message"),
+    [
+        ("/v1/completions", {"messages": [1]}, "wants `prompt`, or pass endpoint='/v1/chat/completions'"),
+        ("/v1/completions", {"prompt": None}, "`prompt` is empty"),
+        ("/v1/embeddings", {"input": []}, "`input` is empty"),
+        ("/v1/embeddings", {}, "has no `input`"),
+        ("/v1/rerank", {"query": "x"}, "has no `documents`"),
+        ("/v1/images/generations", {}, "has no `prompt`"),
+        ("/v1/audio/speech", {}, "has no `input`"),
+    ],
+)
+def test_what_an_endpoint_wants(flavour: Any, emulator: Emulator, endpoint: str, body: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        perform(flavour, [body], endpoint=endpoint, model=MODEL)
+    assert emulator.requests == []
+
+
+def test_what_an_earlier_run_has_done_is_told_first(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:
+    states: list[BulkProgress] = []
+    path = tmp_path / "run.sqlite"
+    perform(flavour, bodies(2), checkpoint=path).close()
+    perform(flavour, bodies(3), checkpoint=path, progress=states.append).close()
+    assert states[0] == BulkProgress(2, 3, 0, "read")
 
 
 def test_an_error_of_every_request_ends_the_run(flavour: Any, emulator: Emulator) -> None:

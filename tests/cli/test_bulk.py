@@ -50,16 +50,68 @@ def test_failed_requests(run: Run, emulator: Emulator, tmp_path: Path) -> None:
     write_prompts(tmp_path, 3)
     emulator.inject(Fault("400", path="lines of a batch", message="no such tool"))
     result = run("bulk", "run", "prompts.jsonl", "-o", "a.jsonl", "--via", "batch", "--poll-interval", 0.05, code=3)
-    assert "1 of 3 requests failed" in result.err
+    assert "1 of 3 requests failed: see `error` in a.jsonl. The first: request 0: 400" in result.err
+    assert "no such tool" in result.err and "2 answers (1 failed), " in result.err
     first = json.loads((tmp_path / "a.jsonl").read_text("utf-8").splitlines()[0])
     assert first["error"]["status"] == 400 and "no such tool" in first["error"]["message"]
 
 
 def test_max_price(run: Run, emulator: Emulator, tmp_path: Path) -> None:
     write_prompts(tmp_path)
-    result = run("bulk", "run", "prompts.jsonl", "-o", "a.jsonl", "--via", "batch", "--max-price", 0.000001, code=3)
-    assert "max_price" in result.err or "--max-price" in result.err
-    assert emulator.bill.total().requests == 0 and not (tmp_path / "a.jsonl").exists()
+    result = run("bulk", "run", "prompts.jsonl", "-o", "a.jsonl", "--via", "batch", "--max-price", 0.000001, code=1)
+    assert "more than --max-price 1e-06" in one_error(result)
+    assert emulator.bill.total().requests == 0 and [path.name for path in tmp_path.iterdir()] == ["prompts.jsonl"]
+
+
+@pytest.mark.parametrize("options", [(), ("--checkpoint", "run.sqlite")])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"messages": []}', "line 2 of p.jsonl: the body names no model"),
+        ('{"model": "m", "messages": []}', "line 2 of p.jsonl: `messages` is empty"),
+        (
+            '{"model": "m", "prompt": "Hello"}',
+            "line 2 of p.jsonl has `prompt`; /v1/chat/completions wants `messages`, or pass --endpoint /v1/completions",
+        ),
+    ],
+)
+def test_a_run_that_sends_nothing_leaves_nothing(
+    run: Run, emulator: Emulator, tmp_path: Path, options: tuple[str, ...], line: str, message: str
+) -> None:
+    (tmp_path / "p.jsonl").write_text(f"\n{line}\n", "utf-8")
+    assert message in one_error(run("bulk", "run", "p.jsonl", "-o", "a.jsonl", *options, code=1))
+    assert emulator.requests == [] and [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
+
+
+def test_a_refused_key_leaves_nothing(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    write_prompts(tmp_path, 3)
+    (tmp_path / "texts.jsonl").write_text('"a"\n', "utf-8")
+    emulator.inject(*["401"] * 4)
+    one_error(run("bulk", "run", "prompts.jsonl", "-o", "a.jsonl", "--max-concurrency", 1, code=3))
+    one_error(run("bulk", "embed", "texts.jsonl", "-o", "a.npy", code=3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["prompts.jsonl", "texts.jsonl"]
+
+
+def test_what_was_done_is_said(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    def send(count: int, *options: object, code: int = 0) -> list[str]:
+        write_prompts(tmp_path, count)
+        arguments = ("-o", "a.jsonl", "--via", "online", "--checkpoint", "run.sqlite", "--overwrite", *options)
+        return run("bulk", "run", "prompts.jsonl", *arguments, code=code).err.splitlines()
+
+    send(2)
+    assert send(4, "--max-price", 0, code=1)[0] == "run.sqlite keeps what was done: give the same command again to continue"
+    lines = send(5)
+    total = emulator.bill.total()
+    assert lines == [
+        "continuing: 2 of 5 are done",
+        f"5 answers (0 failed), {total.input_tokens:,} + {total.output_tokens:,} tokens, ${total.cost:.5f}",
+    ]
+
+
+def test_a_price_that_is_unknown(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"model": "acme/new-7b", "messages": [{"role": "user", "content": "Hi"}]}\n', "utf-8")
+    emulator.behave(any_model=True)
+    assert run("bulk", "run", "p.jsonl", "-o", "a.jsonl").err.endswith(" tokens, price unknown\n")
 
 
 @pytest.mark.long

@@ -18,6 +18,7 @@ from together_adapters.cli.flags import with_flags
 from together_adapters.emulator import Emulator
 from together_adapters.errors import (
     APIConnectionError,
+    BudgetExceededError,
     ConfigurationError,
     DatasetError,
     FileTypeError,
@@ -40,6 +41,7 @@ def unused_port() -> int:
         (InvalidDatasetError("x"), 1),
         (FileTypeError("x"), 1),
         (OSError(28, "No space left on device"), 1),
+        (BudgetExceededError("x", budget=1, spent=0, reserved=0, estimate=2, model=None), 1),
         (ConfigurationError("x"), 2),
         (ValueError("x"), 2),
         (FileExistsError("x"), 2),

@@ -149,6 +149,7 @@ def test_an_input_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("requests", "match"), [
     ([("", {})], "1 to 64"), ([("x" * 65, {})], "1 to 64"), ([(1, {})], "1 to 64"), ([{"body": {}}], "1 to 64"), ([("a", {}), ("a", {})], "not unique"),
     ([("a", [1])], "object"), ([], "at least"), ([("a", {"x": float("nan")})], "JSON"), ([("a", {"x": object()})], "JSON"), (["text"], "object"),
+    ([{"messages": []}], "messages must not be empty"), ([{"prompt": None}], "prompt must not be empty"),
     (({"m": 1} for _ in range(50_001)), "50,000"),
 ])  # fmt: skip
 def test_input_that_is_refused(tmp_path: Path, requests: Any, match: str) -> None:

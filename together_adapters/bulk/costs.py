@@ -77,8 +77,8 @@ class Account:
         spent = self.dollars(checkpoint.usage()) or 0.0
         if spent + estimate > max_price:
             raise BudgetExceededError(
-                f"the run may cost {estimate:.6f} dollars besides {spent:.6f} that it has cost; max_price is {max_price:g}. Nothing "
-                "was sent. A smaller max_tokens makes the estimate smaller.",
+                f"the run may cost {estimate:.6f} dollars besides {spent:.6f} that it has cost, more than max_price={max_price:g}. "
+                "Nothing was sent. A smaller max_tokens makes the estimate smaller.",
                 budget=max_price,
                 spent=spent,
                 reserved=0.0,

@@ -58,6 +58,11 @@ CREATE TABLE answers (   -- files of answers
 CREATE TABLE vectors (id BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 """
 
+_WORK: Final = (
+    "SELECT 1 FROM shards WHERE since IS NOT NULL UNION ALL SELECT 1 FROM answers UNION ALL SELECT 1 FROM vectors LIMIT 1"
+)
+_SENT: Final = "SELECT 1 FROM shards WHERE state != 'written' LIMIT 1"
+
 
 class Database:
     """The file of a checkpoint with its tables, for any thread, one at a time.
@@ -144,20 +149,37 @@ class Database:
         if lock is not None:
             lock.release()
 
+    def has_work(self) -> bool:
+        """Whether there are answers, vectors, or jobs that were started."""
+        return bool(self.run(_WORK))
+
     def close(self) -> None:
         """Closes the file, and removes a temporary one."""
+        self._disconnect()
+        self.release()
+        if self.is_temporary:
+            shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def give_up(self) -> None:
+        """Closes the file of a run that failed, and removes it if nothing was sent."""
+        is_unused = False
+        with suppress(ConfigurationError, OSError):
+            is_unused = not self.has_work() and not self.run(_SENT)
+        self._disconnect()
+        if is_unused:
+            remove_checkpoint(self.path)
+        self.close()
+
+    def keep(self) -> None:
+        """Keeps a temporary file, because there are jobs in it that are paid for."""
+        self.is_temporary = False
+
+    def _disconnect(self) -> None:
         with self.lock:
             connection, self._connection = self._connection, None
             if connection is not None:
                 with suppress(sqlite3.Error):
                     connection.close()
-        self.release()
-        if self.is_temporary:
-            shutil.rmtree(self.path.parent, ignore_errors=True)
-
-    def keep(self) -> None:
-        """Keeps a temporary file, because there are jobs in it that are paid for."""
-        self.is_temporary = False
 
     def __del__(self) -> None:
         if "lock" in self.__dict__:
@@ -189,6 +211,14 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise _failure(error, self.path) from error
         return connection
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Removes the files of a checkpoint."""
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        with suppress(OSError):
+            path.with_name(path.name + suffix).unlink()
+    shutil.rmtree(path.with_name(f"{path.name}-files"), ignore_errors=True)
 
 
 def _acquire(path: Path) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
@@ -15,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json
 
 from together_adapters.errors import DatasetError
-from together_adapters.resources.batch_files import MAX_BYTES
+from together_adapters.resources.batch_files import CONTENT, MAX_BYTES, check_content
 from together_adapters.resources.batches import Bodies
 from together_adapters.transport.bodies import encode_json
 
@@ -38,6 +39,8 @@ _BLOCK: Final = 200  # requests that are read at once
 _BLOCK_BYTES: Final = 1 << 22  # of long bodies it is fewer
 _SEQUENCES: Final = (list, tuple)
 _SCALARS: Final = frozenset({str, int, bool, float})
+Name = Callable[[int], str]
+"""Names a request by its index: `request 0`, or the line of a file."""
 _LINE_KEYS: Final = frozenset({"custom_id", "body", "method", "url"})
 
 
@@ -77,15 +80,23 @@ def read_requests(bodies: Bodies, endpoint: str, model: str | None) -> Iterator[
     The keys of a body and of its messages are put in one order, so that equal requests have one id. What lies deeper is not: the order
     of the properties of a schema can change an answer.
     """
+    blank: list[int] = []  # how many values stand before each blank line
     if isinstance(bodies, str | os.PathLike):
-        values, source = _read_file(Path(bodies)), f" of {bodies}"
+        values = _read_file(Path(bodies), blank)
     else:
-        values, source = iter(bodies), ""
+        values = iter(bodies)
+
+    def name(index: int) -> str:
+        if isinstance(bodies, str | os.PathLike):
+            return f"line {index + 1 + bisect_right(blank, index)} of {bodies}"
+        return f"request {index}"
+
     index, count = 0, 1
     while block := [*islice(values, count)]:
-        models, contents = _encode_alike(block, model) or _encode_each(block, model, index, source)
+        models, contents = _encode_alike(block, model) or _encode_each(block, model, index, name)
+        _check_contents(block, endpoint, index, name)
         if (size := sum(map(len, contents))) > _MAX_BODY:
-            _check_sizes(contents, index, source)
+            _check_sizes(contents, index, name)
         yield Requests(_ids(contents), models, contents)
         index += len(block)
         count = min(_BLOCK, 1 + _BLOCK_BYTES * len(block) // size)
@@ -105,23 +116,32 @@ def _ids(contents: list[bytes]) -> list[str]:
     return ids
 
 
-def _check_sizes(contents: list[bytes], start: int, source: str) -> None:
+def _check_contents(bodies: list[Any], endpoint: str, start: int, name: Name) -> None:
+    """Raises a DatasetError if a body has not what the endpoint wants, so that the service would refuse every one like it."""
+    for field in CONTENT.get(endpoint, ()):
+        for index, body in enumerate(bodies, start):
+            if not body.get(field):
+                try:
+                    check_content(body, endpoint)
+                except ValueError as error:
+                    raise DatasetError(f"{name(index)}{error}. Nothing was sent") from None
+
+
+def _check_sizes(contents: list[bytes], start: int, name: Name) -> None:
     for index, size in enumerate(map(len, contents), start):
         if size > _MAX_BODY:
-            raise DatasetError(
-                f"request {index}{source} has {size:,} bytes; a batch takes {MAX_BYTES:,} at most. Nothing was sent"
-            )
+            raise DatasetError(f"{name(index)} has {size:,} bytes; a batch takes {MAX_BYTES:,} at most. Nothing was sent")
 
 
-def _encode_each(bodies: list[Any], model: str | None, start: int, source: str) -> tuple[list[str], list[bytes]]:
+def _encode_each(bodies: list[Any], model: str | None, start: int, name: Name) -> tuple[list[str], list[bytes]]:
     """Returns models and JSON of bodies, of which the first has the index `start`."""
     models, contents = [], []
     for index, body in enumerate(bodies, start):
         try:
-            name, content = _encode_flat(body) or _encode(body, model)
+            its_model, content = _encode_flat(body) or _encode(body, model)
         except ValueError as error:
-            raise DatasetError(f"request {index}{source}{error}. Nothing was sent") from None
-        models.append(name)
+            raise DatasetError(f"{name(index)}{error}. Nothing was sent") from None
+        models.append(its_model)
         contents.append(content)
     return models, contents
 
@@ -214,10 +234,12 @@ def _to_json(body: dict[str, Any]) -> bytes:
     return encode_json(body) if content.find(b"null") >= 0 else content  # which may be a number that JSON does not have
 
 
-def _read_file(path: Path) -> Iterator[Any]:
+def _read_file(path: Path, blank: list[int]) -> Iterator[Any]:
+    """Yields the bodies of a file, and notes how many of them stand before each blank line."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
+                blank.append(number - 1 - len(blank))
                 continue
             try:
                 value = from_json(line)

@@ -34,7 +34,8 @@ class BulkProgress:
         done: Inputs that have an answer or have failed.
         total: All inputs.
         failed: Inputs that have failed.
-        phase: What it does: `read`, `upload`, `wait`, `download` or `done` with batch jobs, `send` or `done` without.
+        phase: What it does: `read`, which comes first and tells what an earlier run has done; `upload`, `wait` and `download` of batch
+            jobs; `send` without; `done`.
     """
 
     done: int

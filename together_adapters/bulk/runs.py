@@ -119,6 +119,7 @@ def run_flow(
         yield Local(lambda: state.read_inputs(requests, max_lines=jobs.SHARD_LINES, is_part=is_part))
         yield from account.check(state, max_price)
         job_run = jobs.JobRun(state, account, poll_interval=poll_interval, timeout=timeout, max_jobs=max_jobs, progress=progress)
+        job_run.report("read")
         is_batch = via == "batch" or (via == "auto" and _is_worth_jobs(state, config))
         if not is_batch:
             state.release_unsent()
@@ -143,14 +144,14 @@ def _is_worth_jobs(state: Checkpoint, config: Any) -> bool:
 
 
 def _give_up(state: Checkpoint, error: BaseException) -> None:
-    """Closes the checkpoint of a run that failed. A temporary one is kept if there are jobs or answers in it."""
+    """Closes the checkpoint of a run that failed. A temporary one is kept if there are jobs or answers in it; one of nothing is removed."""
     database = state.database
     with suppress(TogetherError, OSError):
-        is_worth_keeping = database.run("SELECT 1 FROM shards WHERE since IS NOT NULL UNION ALL SELECT 1 FROM answers LIMIT 1")
-        if database.is_temporary and is_worth_keeping:
+        if database.is_temporary and database.has_work():
             database.keep()
             error.add_note(f"what was started is not lost: run it again with checkpoint={str(database.path)!r}")
-    state.close()
+    state.close_logs()
+    database.give_up()
 
 
 def _check_positive(**numbers: float) -> None:

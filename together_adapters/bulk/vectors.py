@@ -160,6 +160,9 @@ def _yield(client: Any, chunks: Callable[[], Iterator[list[str]]], start: Callab
     try:
         for texts in chunks():
             yield from client.perform(run.vectors(texts))
+    except BaseException:
+        run.database.give_up()
+        raise
     finally:
         run.database.close()
 
@@ -172,6 +175,9 @@ async def _yield_async(
         for texts in chunks():
             for vector in await client.perform(run.vectors(texts)):
                 yield vector
+    except BaseException:
+        run.database.give_up()
+        raise
     finally:
         run.database.close()
 

@@ -8,7 +8,14 @@ from typing import Final
 import click
 
 from together_adapters.cli.flags import with_flags
-from together_adapters.errors import ConfigurationError, DatasetError, FileTypeError, InvalidDatasetError, TogetherError
+from together_adapters.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    DatasetError,
+    FileTypeError,
+    InvalidDatasetError,
+    TogetherError,
+)
 
 INVALID_DATA: Final = 1
 USAGE: Final = 2
@@ -25,10 +32,10 @@ class DeclinedError(Exception):
 
 
 def exit_code(error: BaseException) -> int:
-    """Returns 1 for invalid data, 2 for wrong usage, 3 for an error of the service or the network."""
+    """Returns 1 for invalid data and for a price above a limit, 2 for wrong usage, 3 for an error of the service or the network."""
     if isinstance(error, ConfigurationError | FileExistsError | FileNotFoundError | IsADirectoryError | click.ClickException):
         return USAGE
-    if isinstance(error, DatasetError | FileTypeError | OSError | UnicodeError | DeclinedError):
+    if isinstance(error, BudgetExceededError | DatasetError | FileTypeError | OSError | UnicodeError | DeclinedError):
         return INVALID_DATA
     if isinstance(error, TogetherError):
         return SERVICE

@@ -17,6 +17,17 @@ from together_adapters.types.batches import BatchResult
 MAX_REQUESTS: Final = 50_000
 MAX_BYTES: Final = 100_000_000
 MAX_ID_LENGTH: Final = 64
+CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
+    "/v1/chat/completions": ("messages",),
+    "/v1/completions": ("prompt",),
+    "/v1/embeddings": ("input",),
+    "/v1/rerank": ("query", "documents"),
+    "/v1/images/generations": ("prompt",),
+    "/v1/audio/speech": ("input",),
+}
+"""The fields without which an endpoint refuses a body, whatever its model."""
+
+_CONTENT_NAMES: Final = tuple(dict.fromkeys(name for names in CONTENT.values() for name in names))
 
 Requests = Mapping[str, Mapping[str, Any]] | Iterable[Mapping[str, Any] | tuple[str, Mapping[str, Any]]]
 
@@ -34,7 +45,8 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
         The path, for `files.upload(path, purpose="batch-api")`.
 
     Raises:
-        DatasetError: An id is missing, too long or not unique, a body is not an object, or there are too many requests.
+        DatasetError: An id is missing, too long or not unique, a body is not an object or has empty content (`"messages": []`), or there
+            are too many requests.
             Nothing is written.
         FileExistsError: The file exists.
     """
@@ -55,6 +67,8 @@ def encode_requests(requests: Requests) -> Iterator[bytes]:
             raise DatasetError(f"request {number}: custom_id {id!r} is not unique")
         if not isinstance(body, Mapping):
             raise DatasetError(f"request {number} ({id}): the body must be an object, not {type(body).__name__}")
+        if empty := next((name for name in _CONTENT_NAMES if name in body and is_missing(body[name])), None):
+            raise DatasetError(f"request {number} ({id}): {empty} must not be empty")
         if number > MAX_REQUESTS:
             raise DatasetError(f"a batch takes {MAX_REQUESTS:,} requests at most; write the others to another file")
         ids.add(id)
@@ -68,6 +82,23 @@ def encode_requests(requests: Requests) -> Iterator[bytes]:
         yield line
     if not ids:
         raise DatasetError("a batch needs at least one request")
+
+
+def is_missing(content: Any) -> bool:
+    """Whether the value of a field with content is none: null, or a list without items."""
+    return content is None or (isinstance(content, list | tuple) and not content)
+
+
+def check_content(body: Mapping[str, Any], endpoint: str) -> None:
+    """Raises a ValueError, whose text follows the name of the request, if a body has not the content that an endpoint wants."""
+    for name in CONTENT.get(endpoint, ()):
+        if is_missing(body.get(name)):
+            if name in body:
+                raise ValueError(f": `{name}` is empty")
+            for other, (first, *_) in CONTENT.items():
+                if first in body and other != endpoint:
+                    raise ValueError(f" has `{first}`; {endpoint} wants `{name}`, or pass endpoint={other!r}")
+            raise ValueError(f" has no `{name}`, which {endpoint} wants")
 
 
 def _with_ids(requests: Requests) -> Iterator[tuple[Any, Any]]:

@@ -67,5 +67,5 @@ def test_what_ends_it(run: Run, strict: Emulator) -> None:
     url = {"TOGETHER_BASE_URL": strict.base_url}
     assert "Check TOGETHER_API_KEY" in one_error(run("doctor", code=3, TOGETHER_API_KEY="bad-key", **url))
     assert "404" in run("doctor", "--no-compare", "acme/does-not-exist", code=1, **url).out
-    assert "more than $0" in one_error(run("doctor", "--max-price", "0", code=2, **url))
+    assert "more than $0" in one_error(run("doctor", "--max-price", "0", code=1, **url))
     assert "is not the name of a model" in one_error(run("doctor", "missing.py", code=2, **url))

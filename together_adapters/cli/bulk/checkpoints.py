@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from together_adapters.cli.options import NEW_FILE
 from together_adapters.cli.terminal import note, progress_bar
+from together_adapters.errors import ConfigurationError
 from together_adapters.types.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,30 +27,46 @@ checkpoint_option: Final = click.option(
 
 @contextmanager
 def checkpoint_of(checkpoint: Path | None, output: Path) -> Iterator[Path]:
-    """Yields the path of the checkpoint; says how to continue if the block ends with an error, deletes it otherwise if nobody named it."""
+    """Yields the path of the checkpoint; if the block ends with an error, says how to continue where there is something to continue.
+
+    Otherwise the checkpoint is deleted, if nobody named it.
+    """
+    from together_adapters.bulk.database import remove_checkpoint
+
     path = checkpoint or output.with_name(f"{output.name}.checkpoint")
     try:
         yield path
     except BaseException:
-        if path.exists():
+        if _has_work(path):
             note(f"{path} keeps what was done: give the same command again to continue")
         raise
     if checkpoint is None:
-        for suffix in ("", "-wal", "-shm", ".lock"):
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).unlink()
-        rmtree(path.with_name(f"{path.name}-files"), ignore_errors=True)
+        remove_checkpoint(path)
+
+
+def _has_work(path: Path) -> bool:
+    from together_adapters.bulk.database import Database
+
+    try:
+        database = Database(path, read_only=True)
+        try:
+            return database.has_work()
+        finally:
+            database.close()
+    except (ConfigurationError, OSError):  # there is none
+        return False
 
 
 @contextmanager
-def bulk_bar() -> Iterator[Callable[[BulkProgress], None] | None]:
-    """Shows a bar for the time of a `with` block, where stderr is a terminal."""
+def bulk_bar() -> Iterator[Callable[[BulkProgress], None]]:
+    """Says what an earlier run has done, and shows a bar for the time of a `with` block, where stderr is a terminal."""
     with progress_bar("job") as show:
-        if show is None:
-            yield None
-            return
 
         def show_state(state: BulkProgress) -> None:
+            if state.phase == "read" and state.done:
+                note(f"continuing: {state.done:,} of {state.total:,} are done")
+            if show is None:
+                return
             failed = f", {state.failed:,} failed" if state.failed else ""
             show(Progress(state.done, state.total, f"{state.phase} {state.done:,} of {state.total:,}{failed}"))
 

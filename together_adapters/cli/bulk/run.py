@@ -18,6 +18,7 @@ from together_adapters.cli.terminal import note, write
 
 if TYPE_CHECKING:
     from together_adapters.bulk.results import BulkItem
+    from together_adapters.types.response import Usage
 
 _POSITIVE: Final = click.FloatRange(0, min_open=True)
 
@@ -51,24 +52,30 @@ def run(
 ) -> Result:
     """Send the requests of a file, and write their answers in the same order.
 
-    PROMPTS is a .jsonl file with a request body, or a line of a batch's file, in each line. Answers have `index`, `id`, and `response` or
-    `error`. If requests failed, the exit code is 3.
+    PROMPTS is a .jsonl file with a request body, or a line of a batch's file, in each line, such as
+
+    \b
+    {"model": "openai/gpt-oss-120b", "messages": [{"role": "user", "content": "Hi"}]}
+
+    Answers have `index`, `id`, and `response` or `error`. If requests failed, the exit code is 3.
 
     Example: together-adapters bulk run prompts.jsonl -o answers.jsonl --via batch --checkpoint run.sqlite --max-price 20
-    """
+    """  # noqa: D301
     from together_adapters.bulk.runs import run as run_requests
 
     check_new(output, overwrite)
     with checkpoint_of(checkpoint, output) as path:
         with bulk_bar() as show:
             results = run_requests(session.client, prompts, checkpoint=path, timeout=wait_timeout, progress=show, **options)
-        failed = len(results.failed)
+        failures = results.failed
+        failed = len(failures)
         with new_files({output: overwrite}) as (draft,), draft.open("wb") as file:
             file.writelines(_lines(results))
         usage = results.usage
         results.close()
-        if failed:
-            note(f"{failed:,} of {len(results):,} requests failed: see `error` in {output}")
+        if failures:
+            note(f"{failed:,} of {len(results):,} requests failed: see `error` in {output}. The first: {failures[0].error}")
+        note(_summary(len(results) - failed, failed, usage, results.cost))
     value = {
         "filename": str(output.absolute()),
         "results": len(results),
@@ -78,6 +85,13 @@ def run(
         "cost": results.cost,
     }
     return Result(value, lambda _: write(f"{output}\n"), exit_code=SERVICE if failed else 0)
+
+
+def _summary(answers: int, failed: int, usage: Usage, cost: float | None) -> str:
+    from together_adapters.control.dollars import format_dollars, fraction_digits
+
+    price = "price unknown" if cost is None else format_dollars(cost, fraction_digits(cost, 1))
+    return f"{answers:,} answers ({failed:,} failed), {usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens, {price}"
 
 
 def _lines(results: Any) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import click
 
 from together_adapters._version import __version__
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.exit_codes import INVALID_DATA
+from together_adapters.cli.exit_codes import INVALID_DATA, DeclinedError
 from together_adapters.cli.output import Result
 from together_adapters.cli.terminal import note, spinner
 from together_adapters.errors import AuthenticationError
@@ -76,7 +76,7 @@ def doctor(
     probes = [*CALLS, *QUESTIONS]
     price = _price([probe.requests for probe in probes if probe.option in (None, *extras)], len(names), facts, extras)
     if price > max_price:
-        raise click.UsageError(
+        raise DeclinedError(
             f"the calls may cost ${price:.4f}, more than ${max_price:g}: choose another --model, or raise --max-price"
         )
     service = Service(session.client)
