@@ -16,7 +16,7 @@ this machine.
 With `TOGETHER_API_KEY` set, it sends two chat requests (about 1,000 tokens in all). Without a key, it runs on the emulator and
 costs nothing. Put the name of a package in quotation marks:
 
-    python cookbook/agent_langchain.py --question "Which version has 'pydantic', and what license has 'rice'?"
+    uv run cookbook/agent_langchain.py --question "Which version has 'pydantic', and what license has 'rice'?"
 """
 
 from __future__ import annotations

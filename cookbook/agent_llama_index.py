@@ -15,7 +15,7 @@ It prints each call and each result with its time, then the answer and the token
 With `TOGETHER_API_KEY` set, it sends two chat requests (about 1,000 tokens in all). Without a key, it runs on the emulator and
 costs nothing.
 
-    python cookbook/agent_llama_index.py --question "What time is it in Oslo, and how far is it from Oslo to Cairo?"
+    uv run cookbook/agent_llama_index.py --question "What time is it in Oslo, and how far is it from Oslo to Cairo?"
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ The search is by keywords alone, with the retriever of rag_langchain.py: a rewri
 With `TOGETHER_API_KEY` set, each run sends 8 to 22 chat requests (about 300 tokens each). Without a key, it runs on the emulator and
 costs nothing.
 
-    python cookbook/agentic_rag_langchain.py --earlier "What is a context manager?" --question "How do I write one?"
+    uv run cookbook/agentic_rag_langchain.py --earlier "What is a context manager?" --question "How do I write one?"
 """
 
 from __future__ import annotations

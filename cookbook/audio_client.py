@@ -17,7 +17,7 @@ With `TOGETHER_API_KEY` set, it sends four requests: a list, twice 150 character
 of prices says what they cost; the models were not tried with a key). Without a key, it runs on the emulator, whose voice is a row of
 beeps that only its own ears understand, and costs nothing.
 
-    python cookbook/audio_client.py --text "The train leaves at nine." --output train.wav
+    uv run cookbook/audio_client.py --text "The train leaves at nine." --output train.wav
 """
 
 from __future__ import annotations

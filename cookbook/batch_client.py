@@ -16,7 +16,7 @@ It prints the messages of each team, the requests that failed and why, and the d
 With `TOGETHER_API_KEY` set, the job has 31 small requests (about 5,000 tokens, less than a cent) and takes minutes, at busy times
 hours. Without a key, it runs on the emulator and costs nothing.
 
-    python cookbook/batch_client.py --messages 300
+    uv run cookbook/batch_client.py --messages 300
 """
 
 from __future__ import annotations

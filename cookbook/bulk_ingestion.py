@@ -18,7 +18,7 @@ The service offers no embedding model any more, so that it needs another server:
 docs/embeddings-elsewhere.md. It embeds the language reference of Python once (about 100,000 tokens). Without a key, it runs on the
 emulator and costs nothing.
 
-    python cookbook/bulk_ingestion.py --checkpoint vectors.sqlite
+    uv run cookbook/bulk_ingestion.py --checkpoint vectors.sqlite
 """
 
 from __future__ import annotations

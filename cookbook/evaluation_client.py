@@ -17,7 +17,7 @@ With `TOGETHER_API_KEY` set, five jobs answer and judge six questions each (abou
 minutes. Without a key, it runs on the emulator, whose judge counts the words that an answer shares with the reference, and costs
 nothing.
 
-    python cookbook/evaluation_client.py
+    uv run cookbook/evaluation_client.py
 """
 
 from __future__ import annotations

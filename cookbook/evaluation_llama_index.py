@@ -18,7 +18,7 @@ With `TOGETHER_API_KEY` set, a question takes three requests (about 4,000 tokens
 to a day. Without a key, it runs on the emulator, which takes half a minute for 500 questions, and costs nothing; it cannot judge, so
 `judge_by_words` makes its replies: the judgements mean nothing then.
 
-    python cookbook/evaluation_llama_index.py --questions 12 --checkpoint evaluation.sqlite
+    uv run cookbook/evaluation_llama_index.py --questions 12 --checkpoint evaluation.sqlite
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ It prints a row for each order, then the e-mails without one and why, and the to
 With `TOGETHER_API_KEY` set, it sends about five chat requests (about 1,500 tokens in all, less than a tenth of a cent). Without a key,
 it runs on the emulator and costs nothing.
 
-    python cookbook/extraction_client.py
+    uv run cookbook/extraction_client.py
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ It prints a row for each booking, then the e-mails without a booking and why, an
 With `TOGETHER_API_KEY` set, it sends about six chat requests (about 1,500 tokens in all). Without a key, it runs on the emulator
 and costs nothing.
 
-    python cookbook/extraction_langchain.py
+    uv run cookbook/extraction_langchain.py
 """
 
 from __future__ import annotations

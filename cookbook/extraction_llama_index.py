@@ -15,7 +15,7 @@ It prints the promises in an e-mail, each as soon as it is complete, then the an
 With `TOGETHER_API_KEY` set, it sends three chat requests (about 1,500 tokens in all). Without a key, it runs on the emulator and
 costs nothing.
 
-    python cookbook/extraction_llama_index.py
+    uv run cookbook/extraction_llama_index.py
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ With `TOGETHER_API_KEY` set, it sends about 25 requests to the large model and s
 little data a dollar or less. The price is shown before it starts and must be confirmed (`--yes` confirms it). Without a key, it
 runs on the emulator, where nothing costs anything and a tuned model gives the answer of its nearest training row.
 
-    python cookbook/finetune_agent_langchain.py --folder traces
+    uv run cookbook/finetune_agent_langchain.py --folder traces
 """
 
 from __future__ import annotations

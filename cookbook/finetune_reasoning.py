@@ -17,7 +17,7 @@ shown before it starts and must be confirmed (`--yes` confirms it). The models t
 Without a key, it runs on the emulator, where nothing costs anything and a tuned model gives the reasoning and the answer
 of its nearest training row.
 
-    python cookbook/finetune_reasoning.py --folder reasoning
+    uv run cookbook/finetune_reasoning.py --folder reasoning
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ With `TOGETHER_API_KEY` set, it starts a training job, which costs money: with t
 shown before it starts and must be confirmed (`--yes` confirms it). Without a key, it runs on the emulator, where nothing costs
 anything and a tuned model gives the answer of its nearest training row.
 
-    python cookbook/finetune_tools.py --folder tools
+    uv run cookbook/finetune_tools.py --folder tools
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ With `TOGETHER_API_KEY` set, it starts a training job, which costs money: with t
 shown before it starts and must be confirmed (`--yes` confirms it). The models that can be trained change: set `MODEL` to a vision
 model. Without a key, it runs on the emulator, where nothing costs anything and a tuned model only recognises its training images.
 
-    python cookbook/finetune_vision.py --folder gauges
+    uv run cookbook/finetune_vision.py --folder gauges
 """
 
 from __future__ import annotations

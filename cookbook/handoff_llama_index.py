@@ -15,7 +15,7 @@ It prints two questions of a customer, the agent that handles each, its tool res
 With `TOGETHER_API_KEY` set, it sends about six chat requests (about 4,000 tokens in all). Without a key, it runs on the emulator
 and costs nothing.
 
-    python cookbook/handoff_llama_index.py
+    uv run cookbook/handoff_llama_index.py
 """
 
 from __future__ import annotations

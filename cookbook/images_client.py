@@ -16,7 +16,7 @@ that shows them all.
 With `TOGETHER_API_KEY` set, it generates four pictures of 512 x 384 (the service's page of prices says what they cost; the model was
 not tried with a key). Without a key, it runs on the emulator, whose pictures are patches of colour, and costs nothing.
 
-    python cookbook/images_client.py --folder pictures --prompt "a lighthouse in fog"
+    uv run cookbook/images_client.py --folder pictures --prompt "a lighthouse in fog"
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ The service offers no embedding model any more, so that it needs another server:
 docs/embeddings-elsewhere.md. It embeds the language reference of Python once (about 100,000 tokens). Without a key, it runs on the
 emulator and costs nothing.
 
-    python cookbook/ingestion_llama_index.py
+    uv run cookbook/ingestion_llama_index.py
 """
 
 from __future__ import annotations

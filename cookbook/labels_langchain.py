@@ -16,7 +16,7 @@ documents got each label, how many labels are right, and how many files and jobs
 With `TOGETHER_API_KEY` set, it labels 40 documents (some 15,000 tokens, less than a cent), which takes minutes, at busy times hours.
 Without a key, it runs on the emulator and costs nothing.
 
-    python cookbook/labels_langchain.py --documents 2000
+    uv run cookbook/labels_langchain.py --documents 2000
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ With `TOGETHER_API_KEY` set, each run sends one request that ranks passages (abo
 three tiny ones that ask which models are served: about a tenth of a cent. Without a key, it runs on the emulator and costs nothing.
 `EMBEDDING_BASE_URL` adds vectors of a server of yours: see docs/embeddings-elsewhere.md.
 
-    python cookbook/rag_llama_index.py --question "What is a coroutine?"
+    uv run cookbook/rag_llama_index.py --question "What is a coroutine?"
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ It prints what each job has spent, then the limit as it was learned, second by s
 With `TOGETHER_API_KEY` set, it sends about 160 chat requests (some 100,000 tokens, 3 cents), and a few of embeddings where a model can be
 reached. Without a key, it runs on the emulator, costs nothing, and the limit falls to half after 3 seconds.
 
-    python cookbook/shared_control.py --plot limit.png
+    uv run cookbook/shared_control.py --plot limit.png
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ each turn, and whether the model reads the charts as they are.
 With `TOGETHER_API_KEY` set, it sends four chat requests (some 3,000 tokens, less than a tenth of a cent; not tried with a key).
 Without a key, it runs on the emulator, which sees that there is a picture and not what it shows, and costs nothing.
 
-    python cookbook/vision_client.py
+    uv run cookbook/vision_client.py
 """
 
 from __future__ import annotations

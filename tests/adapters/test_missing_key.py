@@ -17,7 +17,7 @@ llama_index: Any = pytest.importorskip("llama_index_together_adapters")
 
 PROGRAM = """
 import subprocess, sys
-process = subprocess.Popen([sys.executable, *{command!r}.split()[1:]], stdout=subprocess.PIPE, text=True)
+process = subprocess.Popen([sys.executable, "-m", "together_adapters.cli", *{command!r}.split()[1:]], stdout=subprocess.PIPE, text=True)
 print([process.stdout.readline() for _ in range(3)])
 process.terminate()
 process.wait(60)
@@ -35,7 +35,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_emulator_is_named(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"TOGETHER_API_KEY.*`python -m together_adapters.emulator`$"):
+    with pytest.raises(ConfigurationError, match=r"TOGETHER_API_KEY.*`together-adapters emulator`$"):
         MAKERS[name]()
 
 

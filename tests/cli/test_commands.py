@@ -142,7 +142,8 @@ def test_help_imports_no_heavy_module() -> None:
     assert not modules & set(HEAVY)
 
 
-def test_missing_extra() -> None:
+@pytest.mark.parametrize(("command", "extra"), [("models", "cli"), ("emulator", "emulator"), ("demo", "demo")])
+def test_missing_extra(command: str, extra: str) -> None:
     code = (
         "import sys\n"
         "class Without:\n"
@@ -153,9 +154,9 @@ def test_missing_extra() -> None:
         "from together_adapters.cli import main\n"
         "raise SystemExit(main())"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
-    assert result.stderr == 'error: the command line needs click and rich: pip install "together-adapters[cli]"\n'
+    assert result.stderr == f'error: the command line needs click and rich: pip install "together-adapters[{extra}]"\n'
 
 
 def test_installed_script() -> None:

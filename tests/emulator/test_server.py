@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import HANG, NEVER, eventually
 from tests.emulator.conftest import KEY, MODEL, Chat
 from together_adapters.emulator import Behaviour, Emulator, Fault, serve
+from together_adapters.emulator.__main__ import main
 from together_adapters.emulator.http.listener import listen
 
 EMBEDDING = "BAAI/bge-base-en-v1.5"
@@ -166,6 +167,12 @@ def command(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_a_flag_that_does_not_exist_names_the_one_that_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--prot", "8000"])
+    assert "unrecognized arguments: --prot 8000 (do you mean '--port'?)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

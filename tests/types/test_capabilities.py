@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -195,3 +196,9 @@ def test_a_warning_is_a_user_warning() -> None:
 def test_facts_cannot_be_changed_by_accident() -> None:
     with pytest.raises(FrozenInstanceError):
         capabilities("acme/unheard-of").tools = False  # type: ignore[misc]
+
+
+def test_retrieval_without_embeddings_is_there_for_both_frameworks() -> None:
+    recipes = re.findall(r"cookbook/\w+\.py", advice("BAAI/bge-base-en-v1.5"))
+    assert {Path(recipe).stem for recipe in recipes} == {"rag_langchain", "rag_llama_index"}
+    assert all((Path(__file__).parents[2] / recipe).is_file() for recipe in recipes)

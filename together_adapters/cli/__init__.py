@@ -13,7 +13,7 @@ from importlib.util import find_spec
 def main() -> int:
     """Runs the command line; returns its exit code."""
     if missing := [package for package in ("click", "rich") if find_spec(package) is None]:
-        extra = "demo" if sys.argv[1:2] == ["demo"] else "cli"  # which has `cli`
+        extra = next((name for name in sys.argv[1:2] if name in {"demo", "emulator"}), "cli")  # both have `cli`
         sys.stderr.write(f'error: the command line needs {" and ".join(missing)}: pip install "together-adapters[{extra}]"\n')
         return 2
     try:

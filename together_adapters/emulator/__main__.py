@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from together_adapters.emulator import Behaviour, Limits, serve
 from together_adapters.emulator.remote.engines import command_line_engines
+from together_adapters.suggestions import suggestion
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--as-recorded", metavar="DIR", help="answer as the service did when `together-adapters doctor --record DIR` was run"
     )  # fmt: skip
-    options = vars(parser.parse_args(arguments))
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        flag = unknown[0].partition("=")[0]
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{suggestion(flag, parser._option_string_actions)}")
+    options = vars(parsed)
     engine = options.pop("engines"), options.pop("engine_key"), options.pop("engine_models")
     behaviour = Behaviour(strict=True) if options.pop("strict") else None
     stop = threading.Event()

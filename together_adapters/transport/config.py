@@ -209,7 +209,7 @@ def environment_key(root: str, *, required: bool = False) -> str:
         return ""
     advice = (
         "(keys: https://api.together.ai/settings/api-keys). To go on without a key, start the emulator, which prints the two "
-        "variables to set: `python -m together_adapters.emulator`"
+        "variables to set: `together-adapters emulator`"
     )
     if _is_loopback(host):
         advice = "(the emulator and most servers of this machine take any word)"

@@ -203,8 +203,8 @@ def advice(model: str, kind: str | None = None, catalogue: Sequence[str] = ()) -
     own = "A dedicated endpoint of your own (endpoints.create) or another server (base_url=) can still run it"
     if kind == "embedding":
         return (
-            f"Together AI offers no embedding model since 2026-09-15. {own}, one on this machine among them: see "
-            "docs/embeddings-elsewhere.md. Retrieval without embeddings: see cookbook/rag_langchain.py."
+            f"Together AI offers no embedding model since 2026-09-15. {own}: docs/embeddings-elsewhere.md. "
+            "Retrieval without embeddings: cookbook/rag_langchain.py, cookbook/rag_llama_index.py."
         )
     if kind == "rerank":
         return (
