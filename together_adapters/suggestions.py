@@ -20,12 +20,12 @@ PARAMETERS: Final[Mapping[str, str]] = {
 """Parameters as other services and SDKs call them, with the names that Together uses."""
 
 
-def suggestion(name: str, names: Iterable[str], synonyms: Mapping[str, str] = PARAMETERS) -> str:
+def suggestion(name: str, names: Iterable[str], synonyms: Mapping[str, str] = PARAMETERS, *, nearness: float = 0.7) -> str:
     """Returns ` (do you mean 'max_tokens'?)`, or nothing where no known name is meant or similar."""
     names = list(names)
     if (synonym := synonyms.get(name)) in names:
         return f" (do you mean {synonym!r}?)"
     from difflib import get_close_matches
 
-    similar = get_close_matches(name.lower(), names, 1, 0.7)
+    similar = get_close_matches(name.lower(), names, 1, nearness)
     return f" (do you mean {similar[0]!r}?)" if similar else ""

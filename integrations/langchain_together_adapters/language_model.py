@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -36,6 +35,7 @@ class Sampling(BaseModel):
     """The parameters that chat and completion requests share. Those that are None are not sent, so the service's defaults apply.
 
     Every field can also be bound (`llm.bind(top_k=5)`) or passed with a single call, which takes precedence.
+    Other keywords of a call are sent unchanged, with a warning where they are nearly a parameter.
 
     The parameters of the request are those of `together_adapters.types.chat.ChatParams`.
 
@@ -79,13 +79,15 @@ class Sampling(BaseModel):
         extra = values.keys() - _names_of(cls)
         if not extra:
             return values
+        from together_adapters.adapters.keywords import suggest, warn_user
+
         fields = {name: value for name, value in values.items() if name not in extra}
         if openai_settings := extra & _SETTINGS_OF_OPENAI:
             listing = ", ".join(sorted(openai_settings))
-            warnings.warn(f"{cls.__name__} has no field {listing}, which has no effect here", UserWarning, stacklevel=2)
+            warn_user(f"{cls.__name__} has no field {listing}, which has no effect here")
         if params := sorted(extra - openai_settings):
-            message = f"{cls.__name__} has no field {', '.join(params)}: sent with every request, as model_kwargs"
-            warnings.warn(message, UserWarning, stacklevel=2)
+            listing = ", ".join(name + suggest(name, _names_of(cls)) for name in params)
+            warn_user(f"{cls.__name__} has no field {listing}: sent with every request, as model_kwargs")
             fields["model_kwargs"] = {name: values[name] for name in params} | (fields.get("model_kwargs") or {})
         return fields
 
@@ -166,6 +168,10 @@ class LanguageModel(Connection, Sampling):
         usage, call_extra = call.pop("stream_usage", self.stream_usage), call.pop("extra_body", None)
         params = {"model": self.model_name, **self._sampling(), **self.model_kwargs, **call}
         extra = {name: params.pop(name) for name in params.keys() - self._request_names}
+        if extra:
+            from together_adapters.adapters.keywords import warn_of_typos
+
+            warn_of_typos(extra.keys() - self.model_kwargs.keys(), self._request_names)
         if self.extra_body:
             extra.update({name: value for name, value in self.extra_body.items() if name not in call})
         if call_extra:

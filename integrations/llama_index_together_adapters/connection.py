@@ -71,7 +71,10 @@ class ServiceComponent(BaseComponent):
         if data.get("api_base") is None:
             data["api_base"] = base_url
         if unknown := data.keys() - type(self).model_fields.keys() - self._ignored_arguments:
-            names = ", ".join(sorted(unknown))
+            from together_adapters.adapters.keywords import suggest
+
+            fields = frozenset(type(self).model_fields)
+            names = ", ".join(name + suggest(name, fields) for name in sorted(unknown))
             warnings.warn(f"{type(self).__name__} has no field {names}; it is ignored", UserWarning, stacklevel=3)
         super().__init__(**data)
         self._clients = clients = self._new_clients()

@@ -227,7 +227,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
         Args:
             messages: The conversation.
-            **kwargs: Request parameters for this call; unknown ones are sent unchanged.
+            **kwargs: Request parameters for this call; unknown ones are sent unchanged, with a warning if they are nearly a known one.
 
         Raises:
             TogetherError: The request failed.

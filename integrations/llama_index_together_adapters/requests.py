@@ -269,5 +269,8 @@ def merge_params(fields: Mapping[str, Any], kwargs: Mapping[str, Any], names: fr
         if value is not None:
             (params if name in names else extra)[name] = value
     if extra:
+        from together_adapters.adapters.keywords import warn_of_typos
+
+        warn_of_typos(kwargs.keys() - names - {"extra_body", "stream"}, names)
         params["extra_body"] = extra
     return params

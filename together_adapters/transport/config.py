@@ -299,10 +299,11 @@ def _warn_unencrypted(host: str) -> None:
     warnings.warn(f"the API key is sent unencrypted to {host}: use https", UserWarning, stacklevel=6)
 
 
-def outer_level() -> int:
-    """Returns the `stacklevel`, for a function that calls this one, of the innermost frame outside of this library."""
+def outer_level(frameworks: tuple[str, ...] = ()) -> int:
+    """Returns the `stacklevel`, for a function that calls this one, of the innermost frame outside of this library and others."""
+    inner = _PACKAGES + frameworks
     frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inner:
         frame, level = frame.f_back, level + 1
     return level
 
