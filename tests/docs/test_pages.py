@@ -108,6 +108,13 @@ def test_a_page_names_what_to_install(page: Path) -> None:
     assert missing(modules, requirements(page.read_text("utf-8"))) == {}
 
 
+def test_tables_of_the_emulator_are_read_at_a_glance() -> None:
+    text = (ROOT / "docs" / "emulator.md").read_text("utf-8")
+    cells = [cell for row in re.findall(r"^\| (.*) \|$", text, re.MULTILINE) for cell in row.split(" | ")]
+    assert len(cells) > 50
+    assert [cell for cell in cells if len(cell) > 190 or re.search(r"\. [A-Z`]", cell)] == []
+
+
 def test_blocks_that_do_not_run_are_few_and_parse() -> None:
     blocks = [(page, block) for page in PAGES for block in re.findall(r"^```py\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)]
     assert len(blocks) < 8
