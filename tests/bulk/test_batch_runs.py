@@ -129,6 +129,8 @@ def test_a_file_of_bodies_or_of_lines(flavour: Any, emulator: Emulator, tmp_path
     ("inputs", "message"),
     [
         ([{"messages": []}], "request 0: the body names no model"),
+        ({"a": bodies(1)[0]}, "takes an iterable of request bodies, not a mapping: pass requests.values()"),
+        (bodies(1)[0], "takes an iterable of request bodies, not a mapping: .* put a single body in a list"),
         ([bodies(1)[0], "text"], "request 1: a request body is an object, not str"),
         ([{"model": MODEL, "x": float("nan")}], "request 0 cannot be written as JSON"),
         ([*bodies(300), {"model": MODEL, "messages": []}], "request 300: `messages` is empty"),

@@ -56,6 +56,11 @@ def test_options_in_the_request(run: Run, emulator: Emulator) -> None:
     }
 
 
+def test_a_message_without_a_role_is_the_users(run: Run) -> None:
+    assert run(*CHAT, "--message", "Say hello to Ann.", "--max-tokens=9").out == "Hello to Ann.\n"
+    assert run("chat.completions", "--model", MODEL, "--message", "Say hello to Ann.").out == "Hello to Ann.\n"
+
+
 def test_raw_chunks_are_lines_of_json(run: Run) -> None:
     chunks = [json.loads(line) for line in run(*CHAT, "--message", "user", "Say hello.", "--raw").out.splitlines()]
     assert "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks if chunk["choices"]).startswith("Hello")

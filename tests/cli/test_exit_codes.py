@@ -109,6 +109,25 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
     assert "sk-another" not in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("emulator", "--prot", "1"), "Did you mean --port?"),
+        (("--base-ulr", "x", "files"), "Did you mean --base-url?"),
+        (
+            ("chat.completions", "--message", "user", "--model", "m"),
+            "--message takes ROLE and TEXT, and after user there is no text",
+        ),
+        (
+            ("chat.completions", "--model", "m", "--message", "user"),
+            "--message takes ROLE and TEXT, and after user there is no text",
+        ),
+    ],
+)
+def test_what_was_probably_meant(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    assert message in one_error(run(*arguments, code=2)).replace("'", "")
+
+
 def test_missing_key(run: Run) -> None:
     message = one_error(run("models", "list", TOGETHER_API_KEY="", TOGETHER_BASE_URL="", code=2))
     assert "pass --api-key KEY or set TOGETHER_API_KEY" in message and "`together-adapters emulator`" in message

@@ -65,7 +65,8 @@ def test_nothing_to_save(run: Run, tmp_path: Path) -> None:
 def test_a_conversation_in_a_terminal(word: str, terminal: Terminal, emulator: Emulator) -> None:
     emulator.reply("Twelve words of an answer that is too long for a line of forty columns.", times=2)
     typed = [
-        (">>> ", "Hello!\n"),
+        (">>> ", "\x03"),
+        ("/exit or Ctrl-D leaves\n>>> ", "Hello!\n"),
         ("columns.\n(", "Again!\n"),
         ("Again!\nTwelve words of an answer that is too\nlong for a line of forty columns.\n(", f"{word}\n"),
     ]

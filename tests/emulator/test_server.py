@@ -72,6 +72,7 @@ def test_bad_keys(emulator: Emulator, header: str | None) -> None:
     assert answer.status_code == 401
     error = answer.json()["error"]
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, "invalid_api_key")
+    assert error["message"].endswith("This is the emulator, where any word will do: api_key='any'.")
 
 
 def test_only_one_key_is_accepted() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, overload
 
@@ -14,7 +14,7 @@ from together_adapters.bulk.inputs import read_requests
 from together_adapters.bulk.online import OnlineRun
 from together_adapters.bulk.outcomes import COMPLETIONS
 from together_adapters.bulk.results import BulkProgress, BulkResults
-from together_adapters.errors import TogetherError
+from together_adapters.errors import DatasetError, TogetherError
 from together_adapters.resources.batches import CHAT, Bodies, ChatEndpoint, RunParams
 from together_adapters.transport.call import Flow, Local, Settings
 
@@ -27,6 +27,10 @@ Report = Callable[[BulkProgress], object] | None
 AUTO_REQUESTS: Final = 1_000
 """Requests from which `auto` chooses batch jobs."""
 MAX_CONCURRENCY: Final = 16
+_MAPPING: Final = (
+    "a run takes an iterable of request bodies, not a mapping: pass requests.values(), and dict(zip(requests, results)) has the results by "
+    "your ids; put a single body in a list"
+)
 
 
 class BulkParams(RunParams, total=False):
@@ -110,6 +114,8 @@ def run_flow(
     """Describes a run; one that `is_part` of a larger one has some of the inputs of its checkpoint."""
     if via not in ("online", "batch", "auto"):
         raise ValueError(f"via must be 'online', 'batch' or 'auto', not {via!r}")
+    if isinstance(bodies, Mapping):
+        raise DatasetError(_MAPPING)
     _check_positive(poll_interval=poll_interval, max_jobs=max_jobs, max_concurrency=max_concurrency)
     config = yield Settings()
     account = Account(config, endpoint)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -72,6 +73,15 @@ class Session:
             self.client.close()
 
 
+@contextmanager
+def _best_suggestion() -> Iterator[None]:
+    """Leaves of click's suggestions for an option the best one: it would sort them by name."""
+    try:
+        yield
+    except click.NoSuchOption as error:
+        raise click.NoSuchOption(error.option_name, possibilities=list(error.possibilities or ())[:1], ctx=error.ctx) from None
+
+
 class Command(click.Command):
     """A command with `--json`. Its function takes the session first, what it returns is printed; examples are its epilog."""
 
@@ -81,6 +91,10 @@ class Command(click.Command):
         if separator:
             self.help, self.epilog = text, f"\b\nExample{examples}"
         self.params.append(click.Option(["--json"], is_flag=True, help="Print one JSON document."))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _best_suggestion():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> int:
         assert self.callback is not None
@@ -112,7 +126,8 @@ class Group(click.Group):
         """Without a command, shows the help as an error; click before 8.2 prints it as a result."""
         if not args and self.no_args_is_help and not ctx.resilient_parsing:
             raise click.UsageError(ctx.get_help(), ctx)
-        return super().parse_args(ctx, args)
+        with _best_suggestion():
+            return super().parse_args(ctx, args)
 
     def add_call(
         self,

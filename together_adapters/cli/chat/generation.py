@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,15 +13,31 @@ from together_adapters.cli.options import drop_unset, generation_options, read_t
 from together_adapters.cli.output import Result, print_json, to_json
 from together_adapters.cli.terminal import write
 
+_ROLES: Final = frozenset({"system", "user", "assistant", "tool"})
 
-@click.command("chat.completions", cls=Command)
+
+class _ChatCommand(Command):
+    """A command whose messages have the role `user` unless they say another."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        flags = {flag for parameter in self.params for flag in parameter.opts}
+        for index in reversed([index for index, argument in enumerate(args) if argument == "--message"]):
+            role, text = (*args[index + 1 : index + 3], None, None)[:2]
+            if role is not None and (text is None or text.partition("=")[0] in flags):
+                if role in _ROLES:
+                    raise click.UsageError(f"--message takes ROLE and TEXT, and after {role} there is no text", ctx)
+                args = [*args[: index + 1], "user", *args[index + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+@click.command("chat.completions", cls=_ChatCommand)
 @click.option(
     "--message",
     type=(str, str),
     multiple=True,
     required=True,
-    metavar="ROLE TEXT",
-    help="A message, such as: user 'Hello!'. Repeatable; - reads the text from stdin.",
+    metavar="[ROLE] TEXT",
+    help="A message, such as: user 'Hello!'. Without a role, the user's. Repeatable; - reads the text from stdin.",
 )
 @click.option("--audio-url", multiple=True, metavar="URL", help="Audio to attach to the last message. Repeatable.")
 @click.option("--image-url", multiple=True, metavar="URL", help="Image to attach to the last message. Repeatable.")

@@ -163,7 +163,7 @@ def _lines(at_terminal: bool) -> Iterator[str]:
         try:
             yield input(">>> ")
         except KeyboardInterrupt:
-            note("")
+            note("\n/exit or Ctrl-D leaves")
         except EOFError:
             note("")
             return

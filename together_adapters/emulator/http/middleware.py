@@ -254,7 +254,10 @@ class EmulatorMiddleware:
         is_bad = not key or key == "invalid" or key.startswith("bad")
         is_wrong = is_bad if expected is None else not secrets.compare_digest(key.encode(), expected.encode())
         if scheme.lower() != "bearer" or is_wrong:
-            raise typical(401)
+            error = typical(401)
+            if expected is None:
+                error.message += " This is the emulator, where any word will do: api_key='any'."
+            raise error
 
 
 def normalized_path(path: str) -> str:
