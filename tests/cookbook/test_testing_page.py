@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect")  # workflows of LlamaIndex look at all of an agent
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 TEXT = PAGE.read_text("utf-8").partition("\n## Recorded tests\n")[0]
 TESTS = re.compile(r"^(?:@pytest\.mark\..*\n)*(?:async )?def test_\w+\(.*\n(?:(?:    .*)?\n)*", re.MULTILINE)
