@@ -221,6 +221,12 @@ fine_tuning.add_call(
 )
 fine_tuning.add_call("model-limits", "Show the limits of fine-tuning jobs on a model.", click.argument("model"))
 fine_tuning.add_call(
+    "list-supported-models",
+    "List the models that can be fine-tuned.",
+    part="models",
+    view=lambda names: write("\n".join(names) + "\n"),
+)
+fine_tuning.add_call(
     "download",
     "Download a fine-tuned model as an archive. An interrupted download is resumed.",
     _id,

@@ -15,7 +15,10 @@ import click
 
 _METHODS: Final = {"data.limit(tokens=...)": "limit_tokens=", "data.dedupe()": "dedupe='example'"}
 """Methods of `TrainingData` that are options of a command."""
-_PROGRAM: Final = {"pass api_key=...": "pass --api-key KEY"}
+_PROGRAM: Final = {
+    "pass api_key=...": "pass --api-key KEY",
+    "client.fine_tuning.list_supported_models()": "`together-adapters fine-tuning list-supported-models`",
+}
 """What is said of the library as a whole, in the words of the program as a whole."""
 _TEXT: Final = r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 _CONVERSION: Final = re.compile(rf"write_jsonl\(load\({_TEXT}\), {_TEXT}\)")

@@ -75,7 +75,7 @@ def models() -> None:
 )
 @click.option("--table", "from_table", is_flag=True, help="List the table of this library: needs no key and no network.")
 def list_models(session: Session, kind: str | None, from_table: bool) -> Result:
-    """List the available models: the tokens that each reads, what it can do, and prices in dollars per million tokens.
+    """List the available models; `fine-tuning list-supported-models` lists those that can be fine-tuned. The tokens that each reads, what it can do, and prices in dollars per million tokens.
 
     What a model can do is as the table of this library says: tools, schemas (JSON), images, audio, video, reasoning.
     The catalogue of the service does not say whether a model is served. The status does, by the table of this library: served on the
@@ -92,14 +92,18 @@ def list_models(session: Session, kind: str | None, from_table: bool) -> Result:
 def show(session: Session, name: str) -> dict[str, Any]:
     """Show what is known of a model: its status, length, abilities and prices, with sources and dates.
 
-    With a key, the catalogue of the service counts over the table of this library: `source` says which it was.
+    With a key, the catalogue of the service counts over the table of this library: `source` says which it was. `fine_tuning` is true
+    for models that can be fine-tuned, as the service says; `fine-tuning model-limits` shows the limits.
     """
     from together_adapters.types.capabilities import advice, alternatives, canonical_name, status, table_facts
 
     info = _info(session, name)
-    if info.source == "unknown":
+    is_tunable = info.source in ("service", "unknown") and _is_tunable(session, name)
+    if info.source == "unknown" and not is_tunable:
         raise click.UsageError(_no_model(session, name))
-    facts = {"name": canonical_name(name), "status": status(name), "source": info.source, **table_facts(name)}
+    source = "service" if is_tunable else info.source
+    facts = {"name": canonical_name(name), "status": status(name), "source": source, **table_facts(name)}
+    facts |= {"fine_tuning": True} if is_tunable else {}
     if info.source == "service":
         facts |= {key: value for key in _OF_CATALOGUE if (value := to_jsonable(getattr(info, key)))}
     return facts | ({"alternatives": alternatives(name), "advice": advice(name)} if info.is_removed else {})
@@ -207,6 +211,13 @@ def _info(session: Session, name: str) -> ModelInfo:
     except TogetherError as error:
         note(f"The catalogue is not available, the table alone is shown: {session.error_line(error).removeprefix('error: ')}")
     return model_info(name, None)
+
+
+def _is_tunable(session: Session, name: str) -> bool:
+    """Whether the service fine-tunes a model; False where it does not answer."""
+    with suppress(TogetherError):
+        return name.lower() in map(str.lower, session.client.fine_tuning.list_supported_models().models)
+    return False
 
 
 def _no_model(session: Session, name: str) -> str:

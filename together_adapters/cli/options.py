@@ -139,7 +139,7 @@ def check_new(path: Path, overwrite: bool) -> Path:
 
 # Options of a fine-tuning job: flags, type, metavar and help. Their defaults are those of `client.fine_tuning.create`.
 _TRAINING: Final[tuple[tuple[str, Any, str | None, str], ...]] = (
-    ("--model -m", str, "NAME", "Model to train; or use --from-checkpoint."),
+    ("--model -m", str, "NAME", "Model to train, one of `fine-tuning list-supported-models`; or use --from-checkpoint."),
     ("--from-checkpoint", str, "ID[:STEP]", "Job or model to continue training from."),
     ("--suffix -s", str, "TEXT", "Suffix for the name of the new model, up to 40 characters."),
     ("--n-epochs -ne", COUNT, "N", "Number of epochs. Default: 1."),

@@ -143,7 +143,8 @@ class TrainingData:
         The side of a row follows from its group: it is the same in every run, and stays the same when rows are added.
 
         Args:
-            validation: The share of groups in the validation data.
+            validation: The share of groups in the validation data. It is approximate, since each group is assigned by itself: of
+                few groups it may be far off.
             by: What stays together. None: the conversation or trace that the source names, else the prompt (system message and
                 first question); a validation row whose prompt is also in the training data is dropped and counted as
                 `prompt_in_training`. `prompt`: the prompt. `group`: what the source names. A column, or a function of the row:

@@ -266,7 +266,7 @@ def describe(
     paths = {"train": _path(train)} | ({"validation": _path(validation)} if validation is not None else {})
     file_params = {"training_file": "unsent", "validation_file": None if validation is None else "unsent"}
     request = with_defaults({**params, **file_params})
-    limits: FinetuneModelLimits = yield fine_tuning.model_limits(source_model(request))
+    limits: FinetuneModelLimits = yield from fine_tuning.limits_for_job(source_model(request))
     job_body(request, limits)  # validates the parameters before a large file is uploaded
     reports = {}
     for name, path in paths.items():

@@ -11,13 +11,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-from together_adapters.errors import APIConnectionError, APIStatusError, JobFailedError, TogetherError
+from together_adapters.errors import (
+    APIConnectionError,
+    APIStatusError,
+    BadRequestError,
+    JobFailedError,
+    NotFoundError,
+    TogetherError,
+)
 from together_adapters.resources.downloads import download_file, normalized_name, probe
 from together_adapters.resources.fine_tuning_request import job_body, source_model, with_defaults
 from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, request, segment, split_options
 from together_adapters.transport.model_parser import ResponseParser
+from together_adapters.types.capabilities import nearest_names
 from together_adapters.types.fine_tuning import (
     FinetuneCheckpoint,
     FinetuneCheckpoints,
@@ -102,7 +110,7 @@ def create(
     job_params = with_defaults({**named, "training_method": training_method, **training})
     model_name = source_model(job_params)
     if model_limits is None:
-        limits = yield request("GET", f"{_PATH}/models/limits", _parse_limits, query={"model_name": model_name}, options=options)
+        limits = yield from limits_for_job(model_name, **options)
     else:
         # A model of another library may be passed, too.
         dump = getattr(model_limits, "model_dump", None)
@@ -120,6 +128,21 @@ def create(
     job: FinetuneResponse = yield replace(call, secrets=secrets_in(call.body), price=price)
     job._estimate = estimate
     return job
+
+
+def limits_for_job(model: str, **options: Unpack[RequestOptions]) -> Flow[FinetuneModelLimits]:
+    """Retrieves the limits of jobs on a model; the error for a model that cannot be fine-tuned names some that can."""
+    try:
+        return (yield model_limits(model, **options))
+    except (BadRequestError, NotFoundError) as error:
+        try:
+            names: list[str] = (yield list_supported_models(**options)).models
+        except TogetherError:
+            raise error from None
+        if names and not model.startswith("ft-") and model not in names:
+            error.message += f" Such models are {', '.join(nearest_names(model, names) or names[:3])}."
+            error.args = (error.message,)
+        raise
 
 
 def _estimate_price(body: Mapping[str, Any], options: Mapping[str, Any], *, required: bool) -> Flow[FinetunePriceEstimate | None]:

@@ -402,6 +402,8 @@ def _hints(kind: type[TogetherError], call: Call[Any], advise: Advise) -> list[s
 def _model_hint(kind: type[TogetherError], call: Call[Any], advise: Advise) -> str:
     """Returns what to do when a model is not available, for the model and the endpoint of a call."""
     model = call.body.get("model") if isinstance(call.body, Mapping) else None
+    if call.path.startswith("/v1/fine-tunes"):
+        return "Check the name: client.fine_tuning.list_supported_models() lists all models that can be fine-tuned."
     hint = advise(model if isinstance(model, str) else "", _TYPE_BY_PATH.get(call.path))
     if issubclass(kind, errors.DataSharingBlockedError):
         return f"An owner of the organization must allow it in the settings of the account; other models need no such consent. {hint}"

@@ -12,6 +12,8 @@ from tests.cli.ft.conftest import files
 def test_split_is_repeatable_and_without_leakage(run: Run, many: Path, tmp_path: Path) -> None:
     result = run("ft", "split", many, "--validation", 0.2, "--seed", 3, "-o", "a")
     assert "a/train.jsonl" in result.out
+    number = len((tmp_path / "a/validation.jsonl").read_bytes().splitlines())
+    assert f"validation: {number} of 60 rows, {number / 60:.0%}" in result.err
     reports = run("ft", "split", many, "--validation", 0.2, "--seed", 3, "-o", "b/c", "--json").json
     assert reports["train"]["valid"] + reports["validation"]["valid"] == 60
     assert reports["validation"]["leakage"] == {"exact": 0, "prompt": 0}

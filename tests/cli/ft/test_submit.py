@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 from pathlib import Path
 
 from tests.cli.conftest import COMMAND, KEY, TRAINABLE, Run, conversation, environment, one_error
 from tests.cli.ft.conftest import report_of
 from together_adapters.emulator import Emulator
 
+REASONING = "moonshotai/Kimi-K2.5"
 TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA1bC4"
 PAIR = {
     "input": {"messages": [{"role": "user", "content": "Red or blue?"}]},
@@ -38,6 +40,23 @@ def test_file_to_fine_tuned_model(run: Run, many: Path, train: Path, emulator: E
     job = run("ft", "submit", many, "--model", TRAINABLE, "--full", "--n-epochs", 2, "--yes", "--json").json
     completed = run("ft", "watch", job["id"], "--poll-interval", 0.05, "--json").json
     assert (completed["id"], completed["status"], completed["n_epochs"]) == (job["id"], "completed", 2)
+
+
+def test_a_warning_names_the_command_that_lists_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a b.jsonl").write_text(conversation(1) * 2, "utf-8")
+    options = ("--model", REASONING, "--severity", "reasoning_missing=warning")
+    error = run("ft", "submit", "a b.jsonl", *options, "--yes").err
+    command = error.partition("(`together-adapters ")[2].partition("` lists them)")[0]
+    assert "reasoning_missing" in run(*shlex.split(command)).out
+
+
+def test_a_model_that_cannot_be_tuned(run: Run, many: Path) -> None:
+    error = one_error(run("ft", "submit", many, "--yes", "--model", "meta-llama/Llama-3.1-8B-Instruct", code=3))
+    assert TRAINABLE in error and "`together-adapters fine-tuning list-supported-models` lists all" in error
+    assert "endpoint" not in error and "405B" not in error and "GET /v1/fine-tunes/models/supported" not in error
+    assert TRAINABLE in run("fine-tuning", "list-supported-models").out.splitlines()
+    assert run("models", "show", TRAINABLE, "--json").json["fine_tuning"] is True
+    assert "no API key" in one_error(run("ft", "submit", many, "--model", "x", code=2, TOGETHER_API_KEY=""))
 
 
 def test_no_job_without_confirmation(run: Run, many: Path, emulator: Emulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -58,10 +59,12 @@ def submit(
 
     if not options["model"] and not options["from_checkpoint"]:
         raise click.UsageError("--model or --from-checkpoint is required")
+    client = session.client  # an error now if there is no key
     if not confirms and not is_terminal(sys.stdin):
         raise click.UsageError("the price cannot be confirmed without a terminal: pass --yes, and --max-price for a limit")
     wait = {name: options.pop(name) for name in ("poll_interval", "timeout")}
     params: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    check = _check_command(train, validation, options)
     with issues_on_error(session), ExitStack() as stack:
         bar = stack.enter_context(progress_bar("bytes"))
 
@@ -73,9 +76,9 @@ def submit(
             for file, report in zip((train, validation), reports.values(), strict=False):
                 if report.warnings:
                     leakage = f"; {report.leakage_summary()}" if report.leakage else ""
-                    note(f"warning: {verdict(report, str(file))}{leakage} (`together-adapters ft check` lists them)")
+                    note(f"warning: {verdict(report, str(file))}{leakage} (`{check}` lists them)")
 
-        job = start(session.client, train, validation, on_reports=on_reports, on_price=on_price, progress=bar, **params)
+        job = start(client, train, validation, on_reports=on_reports, on_price=on_price, progress=bar, **params)
     if watches:
         note(f"Started {job.id}")
         return _follow(session, job.id, **wait)
@@ -87,11 +90,25 @@ def submit(
     return Result(job.details, show)
 
 
+def _check_command(train: Path, validation: Path | None, options: Mapping[str, Any]) -> str:
+    """Returns the command that checks the files as `submit` does, with the limits of the same model."""
+    parts = ["together-adapters", "ft", "check", str(train)]
+    parts += ["--validation", str(validation)] if validation else []
+    parts += ["--method", options["method"]] if options["method"] != "sft" else []
+    parts += ["--model", options["model"] or str(options["from_checkpoint"]).partition(":")[0]]
+    parts += [part for code, level in (options["severities"] or {}).items() for part in ("--severity", f"{code}={level}")]
+    return shlex.join(parts)
+
+
 def _confirm_price(estimate: FinetunePriceEstimate, max_price: float | None, *, confirms: bool) -> None:
     """Shows a price; raises DeclinedError if it is too high, or if the answer is no."""
+    from together_adapters.control.dollars import format_dollars, fraction_digits
+
     price = note_price(estimate)
     if max_price is not None and (not estimate.available or (estimate.estimated_total_price or 0.0) > max_price):
-        raise DeclinedError(f"the price is {price}, and --max-price is ${max_price:g}: no job was started")
+        raise DeclinedError(
+            f"the price is {price}, and --max-price is {format_dollars(max_price, fraction_digits(max_price, 2))}: no job was started"
+        )
     if confirms:
         return
     try:

@@ -145,7 +145,7 @@ def split(
     """Split FILE into FOLDER/train.jsonl and FOLDER/validation.jsonl. - reads JSON lines from stdin.
 
     The side of a row depends only on its group and the seed: it is the same in every run, and does not change when rows are
-    added. Equal rows are on the same side.
+    added. Equal rows are on the same side. So the share of rows is near that of --validation, but not equal to it.
 
     Examples:
       together-adapters ft split data.jsonl -o data
@@ -170,14 +170,16 @@ def split(
         parts[1].report.leakage = overlap
         parts[1].report.save(parts[1].report_path)
     report = parts[1].report
+    rows = sum(part.report.valid for part in parts)
 
     def show(data: dict[str, dict[str, Any]]) -> None:
         _FILES(data.values())
+        note(f"validation: {report.valid:,} of {count(rows, 'row')}, {report.valid / rows:.0%}")
         for reason, number in report.dropped.items():
             note(f"{count(number, 'row')} not written to either file: {reason.replace('_', ' ')}")
         if overlap["prompt"]:
-            rows = count(overlap["prompt"], "validation row")
-            note(f"warning: the training file contains the prompts of {rows}; --by prompt prevents that")
+            total = count(overlap["prompt"], "validation row")
+            note(f"warning: the training file contains the prompts of {total}; --by prompt prevents that")
 
     data = {name: {**_file_data(part), "path": str(path)} for name, part, path in zip(_SIDES, parts, paths, strict=True)}
     return Result(data, show)

@@ -129,7 +129,7 @@ def _limits(context: RequestContext, name: str) -> dict[str, Any]:
     jobs = context.stores.jobs
     job = jobs.find(name) if name.startswith("ft-") else jobs.by_output(name)
     if job is None:
-        check_exists(context, name)
+        check_exists(context, name, names=trainable_models())
     return limits_of(job.base_model if job else name)
 
 

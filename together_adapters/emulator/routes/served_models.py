@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -56,20 +56,23 @@ def find_media_model(context: RequestContext, kind: MediaKind) -> str:
     return model
 
 
-def check_exists(context: RequestContext, model: str, kinds: tuple[ModelKind, ...] = _TEXT_MODELS) -> None:
+def check_exists(
+    context: RequestContext, model: str, kinds: tuple[ModelKind, ...] = _TEXT_MODELS, names: Sequence[str] = ()
+) -> None:
     """Refuses a name that no model has: of the service, of the account, or of those that the emulator was started with.
 
     Args:
         context: The request.
         model: The name.
         kinds: Of which kinds a model is wanted.
+        names: The models among which the nearest is named; those of the kinds by default.
     """
     named = context.state.models or {}
     if context.behaviour.any_model or kind_of(model) or model in named or "*" in named:
         return
     if model in _account_models(context) or context.stores.jobs.by_output(model):
         return
-    error = model_not_available(model, f"{_nearest(context, model, kinds)} {_ALLOW}")
+    error = model_not_available(model, f"{_nearest(context, model, kinds, names)} {_ALLOW}")
     raise context.state.record.error("unknown-model", error, model) or error
 
 
@@ -155,11 +158,11 @@ def _refuse_unnamed(context: RequestContext, model: str, kinds: tuple[ModelKind,
     raise model_not_available(model, advice)
 
 
-def _nearest(context: RequestContext, model: str, kinds: tuple[ModelKind, ...]) -> str:
+def _nearest(context: RequestContext, model: str, kinds: tuple[ModelKind, ...], names: Sequence[str] = ()) -> str:
     """Returns which name may be meant, or a name that would do."""
     options = models_of(kinds) if context.state.models is None else list(context.state.models)
-    names = [*_account_models(context), *options]
-    if len(model) <= _MAX_NAME and (similar := nearest_names(model, names)):
+    candidates = names or [*_account_models(context), *options]
+    if len(model) <= _MAX_NAME and (similar := nearest_names(model, candidates)):
         return f"The nearest name is {similar[0]}."
     return f"GET /v1/models lists the catalogue, such as {options[0]}." if options else "GET /v1/models lists the catalogue."
 

@@ -151,8 +151,7 @@ def limits_of(name: str) -> dict[str, Any]:
         names = (nearest_names(name, TUNABLE) if kind == "chat" else []) or trainable_models()[:3]
         reason = "" if kind == "chat" else f": it is {a_model(kind)}"
         raise bad_request(
-            f"The model {name} cannot be fine-tuned{reason}. Models that can are {', '.join(names)}; "
-            "GET /v1/fine-tunes/models/supported lists all.",
+            f"The model {name} cannot be fine-tuned{reason}. Models that can are {', '.join(names)}.",
             param="model_name",
         )
     is_full = billions(name) < _MIN_LORA_ONLY
