@@ -184,7 +184,7 @@ def test_check_names_file_line_date_and_what_is_served_instead(run: Run, project
     place = os.path.join("src", "app.py")
     assert gone.startswith(f"{place}:2: {GONE} is gone since {MODELS[GONE].removed_on}; served instead: ")
     assert unknown.startswith("a.yaml:1: acme/new-7b is unknown")
-    assert totals == f"2 files: 1 gone, 1 unknown, 1 fine (table of {TABLE_DATE})"
+    assert totals == f"2 files: 1 gone, 1 unknown, 1 fine (table of {TABLE_DATE}; other names count behind model= and the like)"
     assert f"a.yaml:2: {MODEL} is fine" in run("models", "check", "--all", code=1, **OFFLINE).out
     assert run("models", "check", "--quiet", code=1, **OFFLINE).out.splitlines() == [gone, totals]
     report = checked(run, code=1)

@@ -50,6 +50,13 @@ def test_a_table_in_a_pipe(run: Run, ledger: Path, emulator: Emulator) -> None:
     assert emulator.requests == []
 
 
+def test_a_tag_that_no_call_has(run: Run, ledger: Path) -> None:
+    assert run("usage", "usage.sqlite", "--by", "model,tag.nope").err.startswith(
+        "no call has tag.nope; tags of this ledger: tag.job\n"
+    )
+    assert "no call has" not in run("usage", "usage.sqlite", "--by", "tag.job").err
+
+
 def test_columns_of_numbers_end_at_the_same_place(run: Run, ledger: Path) -> None:
     header, *rows = run("usage", "usage.sqlite", "--by", "tag.job,model").out.splitlines()
     for title, texts in {"Input": ["1,200,000", "7,000", "300"], "Output": ["30,000", "250", "40"]}.items():

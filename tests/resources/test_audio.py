@@ -83,7 +83,8 @@ def test_a_wav_file(flavour: Any, tmp_path: Path) -> None:
     assert len(speech) == len(speech.content)
     assert "audio/wav" in repr(speech)
     speech.stream_to_file(tmp_path / "a.wav")
-    speech.write_to_file(str(tmp_path / "b.mp3"))
+    with pytest.warns(UserWarning, match=r"b\.mp3 gets WAV audio: request response_format='mp3' in create\(\)"):
+        speech.write_to_file(str(tmp_path / "b.mp3"))
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.mp3").read_bytes() == speech.content
 
 
@@ -93,6 +94,8 @@ def test_other_formats(flavour: Any, tmp_path: Path) -> None:
     mp3.stream_to_file(tmp_path / "a.mp3", "mp3")
     raw = say(flavour, response_format="raw", response_encoding="pcm_s16le", sample_rate=16_000)
     assert raw.content_type == "application/octet-stream"
+    with pytest.warns(UserWarning, match="b.wav gets MP3 audio"):
+        mp3.stream_to_file(tmp_path / "b.wav")
     raw.stream_to_file(tmp_path / "a.raw")
     assert (tmp_path / "a.raw").read_bytes() == raw.content
     raw.stream_to_file(tmp_path / "a.wav")

@@ -162,11 +162,11 @@ class Database:
 
     def give_up(self) -> None:
         """Closes the file of a run that failed, and removes it if nothing was sent."""
-        is_unused = False
+        is_empty = False
         with suppress(ConfigurationError, OSError):
-            is_unused = not self.has_work() and not self.run(_SENT)
+            is_empty = not self.has_work() and not self.run(_SENT)
         self._disconnect()
-        if is_unused:
+        if is_empty:
             remove_checkpoint(self.path)
         self.close()
 

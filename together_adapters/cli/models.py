@@ -123,7 +123,7 @@ def check(
     Needs no key and no network: what counts is the table of this library. Its models are found wherever their names stand; others
     only where a setting or a flag names a model (model=, "model":, --model), and not if the name is another provider's. Binary files
     and files that git ignores are not read. A comment "models-check: ignore" exempts its line, and alone in a line the next one.
-    Exit code 1: a model is gone.
+    Exit code 1: a model is gone, or, with --fail-on-unknown, unknown.
 
     Example: together-adapters models check src README.md --exclude tests/data
     """
@@ -241,7 +241,8 @@ def _print_report(report: dict[str, Any], statuses: Container[str]) -> None:
         note(f"not read: {entry['file']}: {entry['reason']}")
     counts = ", ".join(f"{report[status]} {status}" for status in ("gone", "unknown", "fine"))
     files = f"{report['files']:,} file{'' if report['files'] == 1 else 's'}"
-    write(f"{files}: {counts} (table of {report['table']})\n")
+    line = f"{files}: {counts} (table of {report['table']}; other names count behind model= and the like)"
+    write((_wrap(line, width) if width else line) + "\n")
 
 
 def _wrap(line: str, width: int) -> str:

@@ -101,7 +101,7 @@ class Table:
             column.title for index, column in enumerate(columns) if index not in indices and any(row[index] for row in cells)
         ]
         if hidden:
-            note(f"(not shown in this narrow terminal: {', '.join(hidden)})")
+            note(f"(not shown in this narrow terminal: {', '.join(hidden)}; --json has all)")
 
 
 def to_jsonable(value: Any) -> Any:

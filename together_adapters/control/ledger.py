@@ -164,6 +164,11 @@ class Ledger:
         pairs = self._sums([group_of(key) for key in keys], since, until)
         return sorted(pairs, key=lambda pair: (-pair[1].cost, sortable(pair[0])))
 
+    def tag_names(self) -> list[str]:
+        """Returns the names of all tags, sorted."""
+        rows = self._read("SELECT DISTINCT key FROM calls, json_each(tags) WHERE tags != '' ORDER BY key")
+        return [name for (name,) in rows]
+
     def timeline(
         self, key: str = "model", *, width: timedelta | None = None, since: datetime | None = None, until: datetime | None = None
     ) -> list[tuple[tuple[datetime, str | int | None], Usage]]:

@@ -106,6 +106,9 @@ class Speech:
     def stream_to_file(self, file: str | os.PathLike[str], response_format: str | None = None) -> None:
         """Saves the file unchanged; raw samples in a `.wav` file get a header.
 
+        The suffix converts nothing: audio of another format than it says (WAV is what `create` returns without `response_format`) is saved
+        with a warning.
+
         Args:
             file: The file to write; an existing one is replaced.
             response_format: `wav`, `mp3` or `raw`, to require it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,11 @@ class AudioFormat:
         if not data:
             raise ValueError("the response has no audio")
         if target_format is None and is_file and self.format != "raw":
+            suffix = Path(file).suffix.lower()
+            target, actual = FORMATS.get(suffix), "wav" if data.startswith(b"RIFF") else "mp3" if is_mp3(data) else None
+            if target and actual and target != actual:
+                message = f"{Path(file).name} gets {actual.upper()} audio: request response_format={target!r} in create()"
+                warnings.warn(message, stacklevel=3)
             Path(file).write_bytes(data)
         else:
             Path(file).write_bytes(self.convert(data, target_format or FORMATS.get(Path(file).suffix.lower(), "wav")))

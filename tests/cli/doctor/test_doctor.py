@@ -29,6 +29,7 @@ def test_passes_against_the_emulator(run: Run, strict: Emulator, tmp_path: Path)
     assert lines[0].startswith("# together-adapters doctor, ")
     assert f"- host: {strict.base_url}" in lines and "- key: sk-... (27 characters)" in lines
     assert "- project: Emulated project" in lines
+    assert "- key: 3 characters, without a prefix" in run("doctor", TOGETHER_BASE_URL=strict.base_url, TOGETHER_API_KEY="any").out
     assert any(line.startswith(f"- {CHAT}: served") and line.endswith("in the catalogue, answers") for line in lines)
     assert "- x-ratelimit-limit: 200" in lines
     assert all(f"- {probe.name}: {probe.question} " in page for probe in QUESTIONS)

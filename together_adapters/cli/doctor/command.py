@@ -151,11 +151,11 @@ def _names_of(body: Any) -> list[str]:
 
 
 def _key_in_words(key: str | None) -> str:
-    """Returns how a key begins, if it has a prefix, and how long it is."""
+    """Returns how a key begins, if it has a prefix, and how long it is. One without is none of the service."""
     if not key:
         return "none"
     prefix = next((key[: key.index(mark) + 1] for mark in "_-" if mark in key[:6]), "")
-    return f"{prefix}... ({len(key)} characters)"
+    return f"{prefix}... ({len(key)} characters)" if prefix else f"{len(key)} characters, without a prefix"
 
 
 def _whoami(service: Any) -> Any:

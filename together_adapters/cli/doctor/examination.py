@@ -43,7 +43,7 @@ class Difference:
 
     def in_words(self) -> str:
         """Returns it in one line."""
-        return f"{self.fact} is {_in_words(self.service)}, in the emulator {_in_words(self.emulator)}"
+        return f"{self.fact} is {_in_words(self.service)}, in a strict emulator {_in_words(self.emulator)}"
 
 
 def _in_words(value: Any) -> str:

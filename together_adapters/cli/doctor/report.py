@@ -33,7 +33,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if not report["limits"]:
         yield "- no header tells any"
     yield from _section("Open questions", [(row["name"], f"{row['question']} {row['words']}") for row in report["questions"]])
-    yield from _section("Where the emulator differs", [(row["name"], row["words"]) for row in report["differences"]])
+    yield from _section("Where a strict emulator differs", [(row["name"], row["words"]) for row in report["differences"]])
     if not report["differences"]:
         yield f"- {report['comparison']}"
 

@@ -93,6 +93,8 @@ def ledger(
         check_picture(check_new(picture, overwrite))
     with Ledger.open(ledger, read_only=True) as opened:
         sums = opened.by(*by, since=since, until=until)
+        absent = [key for index, key in enumerate(by) if key.startswith("tag.") and all(pair[0][index] is None for pair in sums)]
+        tags = opened.tag_names() if sums and absent else []
         if picture is not None:
             key = next((key for key in by if key not in _TIME_KEYS), "model")
             opened.plot(picture, by=key, since=since, until=until, title=ledger.name, overwrite=overwrite)
@@ -108,6 +110,9 @@ def ledger(
         "groups": [{"key": dict(zip(by, key, strict=True)), **dataclasses.asdict(usage)} for key, usage in sums],
         "total": dataclasses.asdict(total),
     }
+    if sums and absent:
+        names = ", ".join(f"tag.{name}" for name in tags) or "none"
+        note(f"no call has {' or '.join(absent)}; tags of this ledger: {names}")
     return Result(report, lambda _: _show(by, sums, total))
 
 
