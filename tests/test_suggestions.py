@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from tests.conftest import Flavour
 from together_adapters import Together
+from together_adapters.finetune import astart, start
 from together_adapters.suggestions import PARAMETERS
 from together_adapters.types.chat import ChatParams
 
@@ -30,6 +32,18 @@ def test_parameters(name: str, hint: str, flavour: Flavour) -> None:
 def test_a_parameter_that_resembles_none(flavour: Flavour) -> None:
     with pytest.raises(TypeError, match=r"^unknown parameter 'xyz'; fields"):
         flavour.run(flavour.client().chat.completions.create(model="m", messages=[], xyz=1))
+
+
+def test_parameters_of_fine_tuning(flavour: Flavour) -> None:
+    """`model` is a parameter of the function, the others are swallowed by `**`."""
+    start_job = astart if flavour.is_async else start
+    for call in (
+        partial(start_job, flavour.client(), "none.jsonl"),
+        partial(flavour.client().fine_tuning.create, training_file="f"),
+    ):
+        for name, hint in (("modle", "model"), ("lerning_rate", "learning_rate")):
+            with pytest.raises(TypeError, match=rf"unknown parameter '{name}' \(do you mean '{hint}'\?\)"):
+                flavour.run(call(**{name: "x"}))
 
 
 def test_every_synonym_is_of_a_parameter() -> None:

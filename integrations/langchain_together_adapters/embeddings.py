@@ -12,7 +12,7 @@ from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
 from together_adapters.adapters.prefixes import prefix_of
 from together_adapters.resources.embedding_limits import LongTexts
-from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, texts_of, vectors
+from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, text_list, vectors
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities
 
 
@@ -68,7 +68,7 @@ class TogetherEmbeddings(Connection, Embeddings):
         """Embed documents.
 
         Args:
-            texts: The documents; one text is one document. Without documents no request is sent.
+            texts: The documents. Without documents no request is sent.
             chunk_size: Maximum number of texts in one request; the field's value when None.
 
         Returns:
@@ -76,9 +76,9 @@ class TogetherEmbeddings(Connection, Embeddings):
 
         Raises:
             TogetherError: A request failed; `completed` holds the results of the others.
-            TypeError: A document is not a text.
+            TypeError: A document is not a text, or `texts` is one text and no list.
         """
-        texts = texts_of(texts)
+        texts = text_list(texts)
         inputs = self._documents(texts)
         with model_errors():
             embeddings = self._clients.sync.perform(vectors(**self._request(inputs, chunk_size)))
@@ -86,7 +86,7 @@ class TogetherEmbeddings(Connection, Embeddings):
 
     async def aembed_documents(self, texts: Iterable[str], chunk_size: int | None = None) -> list[list[float]]:
         """Embed documents; see `embed_documents`."""
-        texts = texts_of(texts)
+        texts = text_list(texts)
         inputs = self._documents(texts)
         with model_errors():
             embeddings = await self._clients.asynchronous.perform(vectors(**self._request(inputs, chunk_size)))

@@ -142,21 +142,21 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
 
     @_no_span
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Vector]:
-        """Embed passages, `embed_batch_size` of them in one request; one text is one passage.
+        """Embed passages, `embed_batch_size` of them in one request.
 
         Raises:
             TogetherError: A request failed. `pending` holds the positions of the texts without an embedding, `completed` an
                 `EmbeddingResponse` of the others.
-            TypeError: A passage is not a text.
+            TypeError: A passage is not a text, or `texts` is one text and no list.
         """
-        texts = resource.texts_of(texts)
+        texts = resource.text_list(texts)
         with self._call("text", texts) as base:
             return base.get_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
 
     @_no_span
     async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Vector]:
         """Embed passages with concurrent requests; see `get_text_embedding_batch`."""
-        texts = resource.texts_of(texts)
+        texts = resource.text_list(texts)
         with self._call("text", texts) as base:
             return await base.aget_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
 

@@ -231,14 +231,17 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
         Raises:
             TogetherError: The request failed.
+            TypeError: A message is no `ChatMessage`.
             ValueError: A message of the user or the system holds content that the API cannot express.
         """
-        response: ChatResponse = WholeSession(self).chat(list(messages), **kwargs)  # the events read the messages, too
+        response: ChatResponse = WholeSession(self).chat(
+            requests.message_list(messages), **kwargs
+        )  # the events read the messages, too
         return response
 
     async def achat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the response to a conversation; see `chat`."""
-        response: ChatResponse = await WholeSession(self).achat(list(messages), **kwargs)
+        response: ChatResponse = await WholeSession(self).achat(requests.message_list(messages), **kwargs)
         return response
 
     def stream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -251,12 +254,12 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
             ValueError: As `chat`, and for `n` above 1.
         """
         session = StreamingSession(self)
-        return session.until_closed(session.chat(list(messages), **kwargs))
+        return session.until_closed(session.chat(requests.message_list(messages), **kwargs))
 
     async def astream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Stream the response to a conversation; see `stream_chat`."""
         session = StreamingSession(self)
-        return session.auntil_closed(await session.achat(list(messages), **kwargs))
+        return session.auntil_closed(await session.achat(requests.message_list(messages), **kwargs))
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the completion of a prompt, which chat models get as a message of the user.

@@ -44,6 +44,17 @@ _ROLES_OF_HISTORY = frozenset({"assistant", "tool", "function"})
 Part = dict[str, Any]
 
 
+def message_list(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
+    """Return the messages of any iterable; another thing than a message is a `TypeError`."""
+    items = list(messages)
+    for message in items:
+        if not isinstance(message, ChatMessage):
+            raise TypeError(
+                f"a message must be a ChatMessage, not {type(message).__name__}: pass [ChatMessage(role=..., content=...)]"
+            )
+    return items
+
+
 def wire_messages(
     messages: Iterable[ChatMessage],
     *,

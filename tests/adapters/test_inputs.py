@@ -85,11 +85,20 @@ def test_one_document_is_refused(one: Any, call: Any, flavour: Any, emulator: Em
     assert emulator.requests == []
 
 
-def test_one_text_is_embedded_as_one(call: Any, flavour: Any, emulator: Emulator) -> None:
+def test_one_text_is_embedded_by_the_client_alone(call: Any, flavour: Any, emulator: Emulator) -> None:
     assert len(flavour.run(flavour.client().embeddings.create(model=EMBEDDER, input="text")).data) == 1
-    assert len(call("langchain", "embed_documents", "text")) == 1
-    assert len(call("llama_index", "get_text_embedding_batch", "text")) == 1
-    assert [request.json["input"] for request in emulator.requests] == ["text", ["text"], ["text"]]
+    for name, method in (("langchain", "embed_documents"), ("llama_index", "get_text_embedding_batch")):
+        with pytest.raises(TypeError, match="texts must be a list, not one str: put it in a list"):
+            call(name, method, "text")
+    assert [request.json["input"] for request in emulator.requests] == ["text"]
+
+
+@pytest.mark.parametrize("messages", ["hi", [{"role": "user", "content": "hi"}]])
+@pytest.mark.parametrize("method", ["chat", "stream_chat"])
+def test_messages_of_llama_index_are_chat_messages(method: str, messages: Any, call: Any, emulator: Emulator) -> None:
+    with pytest.raises(TypeError, match=r"must be a ChatMessage, not (str|dict): pass \[ChatMessage\("):
+        call("llm", method, messages)
+    assert emulator.requests == []
 
 
 def test_what_is_no_text_is_refused(call: Any, emulator: Emulator) -> None:

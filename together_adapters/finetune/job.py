@@ -20,7 +20,7 @@ from together_adapters.finetune.validation.secret_scan import BLOCKING
 from together_adapters.resources import files, fine_tuning
 from together_adapters.resources.fine_tuning_request import job_body, source_model, with_defaults
 from together_adapters.transport.binding import expand_keywords
-from together_adapters.transport.call import Call, Flow, Local
+from together_adapters.transport.call import Call, Flow, Local, split_options
 from together_adapters.types.capabilities import capabilities, is_known
 from together_adapters.types.files import FileResponse
 from together_adapters.types.fine_tuning import FinetuneListEvents, FinetuneModelLimits, FinetunePriceEstimate, FinetuneResponse
@@ -262,6 +262,7 @@ def describe(
         JobFailedError: The service could not validate a file.
         APIError: The service refused.
     """
+    split_options({**training}, StartParams, inspect.signature(describe).parameters)  # refuses unknown names
     params = {"model": model, "training_method": method, "suffix": suffix, **training}
     paths = {"train": _path(train)} | ({"validation": _path(validation)} if validation is not None else {})
     file_params = {"training_file": "unsent", "validation_file": None if validation is None else "unsent"}

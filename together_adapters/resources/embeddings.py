@@ -210,6 +210,13 @@ def texts_of(input: Any) -> list[str]:
     return texts
 
 
+def text_list(texts: Any) -> list[str]:
+    """Returns the texts of any iterable, for an embedding of each; one text is a TypeError."""
+    if isinstance(texts, str):
+        raise TypeError("texts must be a list, not one str: put it in a list")
+    return texts_of(texts)
+
+
 def _spans(texts: list[str], span: Span, batch_size: int) -> list[Span]:
     """Splits some of the texts into requests with a limited count and a limited estimate of tokens."""
     spans: list[Span] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -104,7 +105,7 @@ def create(
         print(job.model_output_name)
         ```
     """
-    training, options = split_options({**params}, CreateParams)
+    training, options = split_options({**params}, CreateParams, inspect.signature(create).parameters)
     extra_body = options.pop("extra_body", None)
     named = {"training_file": training_file, "model": model, "validation_file": validation_file, "suffix": suffix}
     job_params = with_defaults({**named, "training_method": training_method, **training})

@@ -294,14 +294,17 @@ def once(name: str, call: Call[T]) -> Flow[T]:
     return memory.results[name]  # type: ignore[no-any-return]
 
 
-def split_options(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Splits keyword arguments that a TypedDict describes into body fields and request options; other names are a TypeError."""
+def split_options(params: dict[str, Any], kind: type, others: Iterable[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits keyword arguments that a TypedDict describes into body fields and request options; other names are a TypeError.
+
+    It suggests those of `others`, the further parameters of the function, too.
+    """
     required: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]
     optional: frozenset[str] = kind.__optional_keys__  # type: ignore[attr-defined]
     if missing := required - params.keys():
         raise TypeError(f"missing required keyword argument: {', '.join(map(repr, sorted(missing)))}")
     if unknown := params.keys() - required - optional:
-        raise _unknown(unknown, required | optional)
+        raise _unknown(unknown, {*required, *optional, *others})
     options = {name: params.pop(name) for name in RequestOptions.__optional_keys__ & params.keys()}
     return params, options
 
