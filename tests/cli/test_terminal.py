@@ -29,7 +29,7 @@ def test_table_fits_and_ids_are_not_wrapped(terminal: Terminal, client: Together
         assert id in screen
         assert max(map(len, screen.splitlines())) <= columns
     assert "fine-tune" in wide
-    assert re.search(r"\(not shown in this narrow terminal: .*Purpose; --json has all\)", narrow)
+    assert re.search(r"\(not shown in this narrow terminal: .*Purpose; --json\s+has\s+all\)", narrow)
     assert f"File ID     {id}" in tiny
 
 

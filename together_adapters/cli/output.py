@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
@@ -101,7 +102,8 @@ class Table:
             column.title for index, column in enumerate(columns) if index not in indices and any(row[index] for row in cells)
         ]
         if hidden:
-            note(f"(not shown in this narrow terminal: {', '.join(hidden)}; --json has all)")
+            text = f"(not shown in this narrow terminal: {', '.join(hidden)}; --json has all)"
+            note(textwrap.fill(text, console.width, break_on_hyphens=False))
 
 
 def to_jsonable(value: Any) -> Any:
