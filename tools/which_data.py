@@ -27,7 +27,7 @@ stand in columns beside any conversation.
 
 - Another name for a column: `--column prompt=NAME`, in Python `columns={"prompt": "NAME"}`.
 - A column that the command refuses to lose, such as a score: `--leave-out NAME` trains on all rows without it.
-- Rows that are invalid: `--on-error drop` leaves them out, `--fix NAME` mends them; a wrong name lists all fixes.
+- Rows that are invalid: `--on-error drop` leaves them out, in Python `write_jsonl(data, path, fixes=Fixes(on_error="drop"))`; `--fix NAME` mends them; a wrong name lists all fixes.
 - What was left out is in the table after the command, and in `train.report.json`. With `--fail-on warning` it ends with exit code 1.
 """
 

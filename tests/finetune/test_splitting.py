@@ -129,3 +129,8 @@ def test_refusals_are_on_one_side() -> None:
     data = TrainingData.from_rows([*[row(number) for number in range(50)], 3])
     train, validation = data.split(0.3)
     assert [sum(isinstance(each, Refusal) for each in side.records()) for side in (train, validation)] == [1, 0]
+
+
+def test_a_share_that_is_no_number_is_named() -> None:
+    with pytest.raises(ValueError, match="validation must be a share between 0 and 1, not '0.1'"):
+        TrainingData.from_rows([]).split(validation="0.1")  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune.errors import ConversionError, issue_of, issue_summary, location_of
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
-from together_adapters.finetune.issues import Issue
+from together_adapters.finetune.issues import Issue, count_of
 from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible, examples
 from together_adapters.finetune.splitting import By, Splitter
 from together_adapters.finetune.validation.json_values import copy_json
@@ -91,8 +91,8 @@ class TrainingData:
                 if len(issues) < _MAX_ISSUES:
                     issues.append(issue_of(record))
         if counts:
-            count, summary = sum(counts.values()), issue_summary(issues, counts)
-            message = f"{count:,} records of {self.name} cannot be converted to rows: {summary}"
+            summary = issue_summary(issues, counts)
+            message = f"{count_of(sum(counts.values()), 'record')} of {self.name} cannot be converted to rows: {summary}"
             raise ConversionError(message, issues=issues, issue_counts=counts)
 
     def __repr__(self) -> str:

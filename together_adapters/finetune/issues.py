@@ -68,6 +68,11 @@ def position_of(issue: Issue) -> str:
     return f"{issue.source}:{issue.line}" if issue.source else str(issue.line)
 
 
+def count_of(number: int, noun: str) -> str:
+    """Returns a number with a noun, in the plural where needed."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
 def sorted_counts(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Returns counts by name, highest first."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -235,6 +240,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "column_not_json": Rule(_E, "a column of messages or tools must be lists or JSON strings of lists"),
     "completion_not_answer": Rule(_E, "messages of the user must be in the prompt"),
     "content_part_unsupported": Rule(_E, "only text and images can be trained on; remove the record"),
+    "speaker_unknown": Rule(
+        _E, "speakers are human, gpt, system, function_call and observation; user, assistant and tool work, too"
+    ),
     "history_invalid": Rule(_E, "history must be a list of questions with their answers"),
     "answer_missing": Rule(_E, "a row needs an answer to train on"),
     "image_count": Rule(_E, "the messages must have one placeholder per image"),

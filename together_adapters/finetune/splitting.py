@@ -51,8 +51,8 @@ class Splitter:
     """Splits one source."""
 
     def __init__(self, read: Callable[[], Iterable[Record]], validation: float, by: By, seed: int) -> None:
-        if not 0 < validation < 1:
-            raise ValueError(f"validation must be a share between 0 and 1, not {validation}")
+        if isinstance(validation, str) or not 0 < validation < 1:
+            raise ValueError(f"validation must be a share between 0 and 1, not {validation!r}")
         self._read = read
         self._share = validation
         self._threshold = int(validation * _HASHES)

@@ -108,6 +108,10 @@ def check_range(name: str, value: Any, minimum: float | None, maximum: float | N
         bounds = f"between {minimum:g} and {maximum:g}"
     else:
         bounds = f"at least {minimum:g}" if minimum is not None else f"at most {maximum:g}" if maximum is not None else "a number"
+    if not is_number:
+        bounds = (
+            f"a number, not {type(value).__name__}" if bounds == "a number" else f"a number {bounds}, not {type(value).__name__}"
+        )
     raise ValueError(f"{name}={value!r} must be {bounds}{subject and f' for {subject}'}")
 
 

@@ -21,6 +21,7 @@ from langchain_core.messages import (
 )
 
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, json_text
+from together_adapters.finetune.formats.framework_source import other_framework
 from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_fields, read_langchain_message
 from together_adapters.finetune.formats.openai import is_plain
 from together_adapters.finetune.formats.options import Options
@@ -110,7 +111,9 @@ def read_message(builder: FrameworkConversationBuilder, message: Any) -> None:
     kind = _KINDS.get(type(message))  # `isinstance` is slow for the classes of messages
     if kind is None and not isinstance(message, BaseMessage):
         if not isinstance(message, str) and not is_pair(message) and not is_message(message):
-            raise Unconvertible("message_kind_unknown", f"a {type(message).__name__} is no message", builder.path)
+            raise Unconvertible(
+                "message_kind_unknown", f"a {type(message).__name__} is no message{other_framework(message)}", builder.path
+            )
         read_langchain_message(builder, message)
         return
     kind = kind or next((kind for base, kind in _KINDS.items() if isinstance(message, base)), None)

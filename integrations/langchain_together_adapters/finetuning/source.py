@@ -24,6 +24,7 @@ from together_adapters.finetune.formats.framework_source import (
     FrameworkReader,
     Tools,
     fields_left_out,
+    other_framework,
     records_of,
     training_data,
 )
@@ -105,7 +106,9 @@ def _records(source: Any) -> tuple[Callable[[], Iterable[Any]], Any]:
     if _is_record(source):
         return lambda: (source,), source
     if not isinstance(source, Iterable) or isinstance(source, str | bytes):
-        raise TypeError(f"from_langchain cannot read a {type(source).__name__}")
+        raise TypeError(
+            f"from_langchain reads messages, conversations, runs and examples, not a {type(source).__name__}; load(path) reads files"
+        )
     return records_of(source, lambda item: is_message(item) or isinstance(item, str))
 
 
@@ -268,7 +271,9 @@ def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Fr
     if isinstance(messages, list):  # a state that is a model or a dataclass, a history
         left_out = fields_left_out(record, "messages", "tools")
         return FrameworkConversation(messages, getattr(record, "tools", None) or (), left_out=left_out)
-    raise Unconvertible("record_unknown", f"a {type(record).__name__} is no conversation", value=type(record).__name__)
+    raise Unconvertible(
+        "record_unknown", f"a {type(record).__name__} is no conversation{other_framework(record)}", value=type(record).__name__
+    )
 
 
 def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> FrameworkConversation:

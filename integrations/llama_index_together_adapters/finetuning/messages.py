@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_together_adapters.tool_calls import legacy_calls
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, call, openai_calls
+from together_adapters.finetune.formats.framework_source import other_framework
 from together_adapters.finetune.formats.images import base64_type, base64_url
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.records import Converted, Row, Unconvertible
@@ -61,7 +62,9 @@ def _message(value: Any, path: str) -> ChatMessage:
         except (ValueError, TypeError) as problem:
             text = f"this message is not one of LlamaIndex's: {str(problem).splitlines()[0]}"
             raise Unconvertible("message_kind_unknown", text, path) from None
-    raise Unconvertible("message_kind_unknown", f"a {type(value).__name__} is no message", path, type(value).__name__)
+    raise Unconvertible(
+        "message_kind_unknown", f"a {type(value).__name__} is no message{other_framework(value)}", path, type(value).__name__
+    )
 
 
 def _of_dict(value: Mapping[str, Any]) -> ChatMessage:

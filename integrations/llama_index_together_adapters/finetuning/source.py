@@ -20,6 +20,7 @@ from together_adapters.finetune.formats.framework_source import (
     FrameworkReader,
     Tools,
     fields_left_out,
+    other_framework,
     records_of,
     training_data,
 )
@@ -98,7 +99,7 @@ def _records(source: Any) -> Callable[[], Iterable[Any]]:
     if isinstance(source, Mapping | tuple) or is_message(source):
         return lambda: (source,)
     if not isinstance(source, Iterable) or hasattr(source, "model_fields"):
-        raise TypeError(f"from_llama_index cannot read a {type(source).__name__}")
+        raise TypeError(f"from_llama_index reads messages, conversations and data sets, not a {type(source).__name__}")
     records, _ = records_of(source, _is_part)
     return records
 
@@ -221,7 +222,9 @@ def read_record(record: Any) -> list[FrameworkConversation | Pair]:
     inner = unpack(record)
     if inner is not None:
         return [item for one in inner for item in read_record(one)]
-    raise Unconvertible("record_unknown", f"a {type(record).__name__} is no conversation", value=type(record).__name__)
+    raise Unconvertible(
+        "record_unknown", f"a {type(record).__name__} is no conversation{other_framework(record)}", value=type(record).__name__
+    )
 
 
 def _field(record: Any, name: str) -> Any:

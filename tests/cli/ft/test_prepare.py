@@ -29,7 +29,9 @@ def test_invalid_row_writes_nothing(run: Run, faulty: Path, tmp_path: Path) -> N
     before = files(tmp_path)
     result = run("ft", "prepare", faulty, "-o", "out.jsonl", code=1)
     assert "faulty.jsonl:3" in result.out
-    assert result.err.splitlines() == ["error: 2 of the 3 rows of faulty.jsonl are invalid; out.jsonl was not written"]
+    assert result.err.splitlines() == [
+        "error: 2 of 3 rows of faulty.jsonl are invalid; out.jsonl was not written; --on-error drop leaves such rows out"
+    ]
     report = report_of(run("ft", "prepare", faulty, "-o", "out.jsonl", "--json", code=1))
     assert (report["ok"], report["errors"]) == (False, 2)
     assert files(tmp_path) == before

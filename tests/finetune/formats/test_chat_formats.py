@@ -142,7 +142,7 @@ def test_sharegpt_with_tools():
 def test_sharegpt_refuses_strangers_by_name():
     strange = [{"from": "narrator", "value": "x"}] * 2 + [{"from": "gpt", "value": "a"}, {"from": None, "value": "x"}]
     refusal = only_refusal(load([{"conversations": strange}]))
-    assert refusal.code == "role_unknown"
+    assert refusal.code == "speaker_unknown"
     assert "'narrator' (2)" in refusal.message and "'None' (1)" in refusal.message
     assert only_refusal(load([{"conversations": [{"from": "function_call", "value": "{"}]}])).code == "tool_call_invalid"
     assert only_refusal(load([{"conversations": [{"from": "tool", "value": "x"}]}])).code == "tool_result_unmatched"
@@ -271,3 +271,10 @@ def test_messages_that_name_their_speaker_otherwise(speaker: str, text: str) -> 
     assert only_row(load([{"messages": turns}])) == {"messages": [user("q"), says("a")]}
     strangers = [{speaker: "Ann", text: "q"}, {speaker: "Bob", text: "a"}]
     assert "unknown speakers: 'Ann' (1), 'Bob' (1)" in only_refusal(load([{"messages": strangers}])).message
+
+
+def test_an_unknown_speaker_is_named_with_its_turn_and_what_may_be_meant() -> None:
+    turns = [{"from": "human", "value": "q"}, {"from": "humn", "value": "r"}, {"from": "gpt", "value": "a"}]
+    refusal = only_refusal(load([{"conversations": turns}]))
+    assert (refusal.code, refusal.path) == ("speaker_unknown", "conversations[1].from")
+    assert "'humn' (1) (do you mean 'human'?)" in refusal.message

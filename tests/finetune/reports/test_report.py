@@ -171,3 +171,10 @@ def test_tables_are_converted() -> None:
 def test_values_that_are_not_rows() -> None:
     data, report = convert_batch([chat(1), 3, b"{"])
     assert (data.count(b"\n"), report.dropped) == (1, {"line_not_object": 2})
+
+
+def test_a_report_prints_as_its_summary() -> None:
+    report = check_bytes(lines({"text": 1}))
+    assert str(report) == report.summary()
+    assert str(report).startswith("1 row (general), 1 error, 0 warnings.")
+    assert "purpose=" in repr(report)

@@ -370,3 +370,8 @@ def test_a_repeated_declaration_is_checked_as_if_it_were_the_first(values: list[
 def test_text_conversations_take_the_fast_path() -> None:
     for row in (conversation(user(), says()), conversation(SYSTEM, user(), says(), user(""), says())):
         assert is_text_conversation(RowFindings(), row)
+
+
+def test_a_row_with_a_part_of_the_columns_of_a_format_is_told_the_rest() -> None:
+    (issue,) = check_row({"prompt": "3 + 3 ="})
+    assert (issue.code, issue.message) == ("unknown_columns", "'completion' is missing for the format instruction: 'prompt'")

@@ -82,7 +82,10 @@ def test_all_issues_are_reported_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConversionError) as error:
         write_jsonl(rows, tmp_path / "a.jsonl")
     text = str(error.value)
-    assert "3 of the 5 rows of data are invalid; a.jsonl was not written. no_assistant_message 2, record_unknown 1" in text
+    assert (
+        "3 of 5 rows of data are invalid; a.jsonl was not written; fixes=Fixes(on_error='drop') leaves such rows out. no_assistant_message 2, record_unknown 1"
+        in text
+    )
     assert "record_unknown: runs.json record 7 outputs: it is nothing" in text
     assert [(issue.line, issue.source) for issue in error.value.issues] == [
         (None, "data record 2"),
@@ -120,7 +123,7 @@ def test_issues_can_be_collected(tmp_path: Path) -> None:
     assert write_jsonl([row()], tmp_path / "a.jsonl", fixes=Fixes(on_error="collect")).written
 
 
-@pytest.mark.parametrize(("rows", "text"), [([], "data has no rows"), ([UNANSWERED], "none of the 1 rows of data is left")])
+@pytest.mark.parametrize(("rows", "text"), [([], "data has no rows"), ([UNANSWERED], "of 1 row of data none is left")])
 def test_no_file_without_rows(tmp_path: Path, rows: list[Any], text: str) -> None:
     with pytest.raises(InvalidDatasetError, match=text):
         write_jsonl(rows, tmp_path / "a.jsonl", fixes=Fixes(on_error="drop"))

@@ -22,10 +22,11 @@ from together_adapters.cli.ft.options import (
     validation_keywords,
     validation_options,
 )
-from together_adapters.cli.ft.tables import count, in_flags, issues_on_error, print_counts, print_issues
+from together_adapters.cli.ft.tables import in_flags, issues_on_error, print_counts, print_issues
 from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_option
 from together_adapters.cli.output import Column, Result, Table, format_size, to_jsonable
 from together_adapters.cli.terminal import note, progress_bar, write
+from together_adapters.finetune.issues import count_of
 
 if TYPE_CHECKING:
     from together_adapters.finetune.dataset import TrainingData
@@ -174,11 +175,11 @@ def split(
 
     def show(data: dict[str, dict[str, Any]]) -> None:
         _FILES(data.values())
-        note(f"validation: {report.valid:,} of {count(rows, 'row')}, {report.valid / rows:.0%}")
+        note(f"validation: {report.valid:,} of {count_of(rows, 'row')}, {report.valid / rows:.0%}")
         for reason, number in report.dropped.items():
-            note(f"{count(number, 'row')} not written to either file: {reason.replace('_', ' ')}")
+            note(f"{count_of(number, 'row')} not written to either file: {reason.replace('_', ' ')}")
         if overlap["prompt"]:
-            total = count(overlap["prompt"], "validation row")
+            total = count_of(overlap["prompt"], "validation row")
             note(f"warning: the training file contains the prompts of {total}; --by prompt prevents that")
 
     data = {name: {**_file_data(part), "path": str(path)} for name, part, path in zip(_SIDES, parts, paths, strict=True)}
@@ -192,8 +193,8 @@ def _file_data(file: PreparedFile) -> dict[str, Any]:
 
 def _print_file(file: PreparedFile, max_issues: int | None) -> None:
     report = file.report
-    rows = count(report.valid, "row") if report.valid == report.rows else f"{report.valid:,} of {count(report.rows, 'row')}"
-    tokens = ("" if report.tokens_from == "tokenizer" else "about ") + count(report.tokens.total, "token")
+    rows = count_of(report.valid, "row") if report.valid == report.rows else f"{report.valid:,} of {count_of(report.rows, 'row')}"
+    tokens = ("" if report.tokens_from == "tokenizer" else "about ") + count_of(report.tokens.total, "token")
     write(f"{file.path}: {rows} ({report.format}), {format_size(report.bytes)}, {tokens}\n")
     print_counts("Dropped", report.dropped)
     print_counts("Changed", report.changed)

@@ -28,6 +28,7 @@ from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_
 from together_adapters.cli.output import Column, Result, Table, to_json, to_jsonable
 from together_adapters.cli.terminal import note, progress_bar, spinner, with_bar, write
 from together_adapters.errors import DatasetError
+from together_adapters.finetune.issues import count_of
 
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
@@ -90,7 +91,7 @@ def check(
     def show(_: Any) -> None:
         _print_reports(reports, max_issues)
         if len(reports) > 1:
-            write(f"\n{tables.count(len(reports), 'file')}, {failures:,} failed\n")
+            write(f"\n{count_of(len(reports), 'file')}, {failures:,} failed\n")
 
     return Result(data, show, INVALID_DATA if failures else 0)
 

@@ -19,7 +19,7 @@ from together_adapters.cli.output import Column, Result, Table, format_size, pri
 from together_adapters.cli.terminal import note, write
 from together_adapters.errors import DatasetError, InvalidDatasetError, RemoteValidationError
 from together_adapters.finetune.errors import ConversionError, first_of_each
-from together_adapters.finetune.issues import RULES, position_of, split_source
+from together_adapters.finetune.issues import RULES, count_of, position_of, split_source
 from together_adapters.finetune.reports.distribution import histogram, is_skewed, log_histogram
 
 if TYPE_CHECKING:
@@ -48,16 +48,11 @@ def file_name(path: Path) -> str:
     return "stdin" if str(path) == "-" else str(path)
 
 
-def count(number: int, noun: str) -> str:
-    """Returns a number with a noun, in the plural where needed."""
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
-
-
 def verdict(report: DataReport, name: str, *, any_method: bool = False) -> str:
     """Returns in one line whether a file can be used, for one training method or for any."""
-    issues = f"{count(report.errors, 'error')}, {count(report.warnings, 'warning')}"
+    issues = f"{count_of(report.errors, 'error')}, {count_of(report.warnings, 'warning')}"
     result = "can be used" if report.ok and (any_method or report.method_ok) else "cannot be used"
-    return f"{name} {result}: {issues} in {count(report.rows, 'row')}" + (f" ({report.format})" if report.format else "")
+    return f"{name} {result}: {issues} in {count_of(report.rows, 'row')}" + (f" ({report.format})" if report.format else "")
 
 
 def in_flags(report: DataReport, copy: Path | None = None, file: Path | None = None) -> DataReport:
@@ -213,7 +208,7 @@ def _select(issues: Sequence[Issue], max_issues: int | None) -> list[Issue]:
 def _headline(text: str) -> str:
     """Returns the text before the list of issues."""
     line = text.partition("\n")[0]
-    for marker in (" was not written. ", " was not uploaded. "):
+    for marker in (" was not written. ", " leaves such rows out. ", " was not uploaded. "):
         start, match, _ = line.partition(marker)
         if match:
             return f"{start}{match.rstrip(' .')}"
@@ -244,7 +239,7 @@ def _facts(report: DataReport) -> dict[str, str]:
         "maximum row length": f"{length:,} tokens" if length else "",
         "longer rows": f"{about}{report.too_long:,}, truncated by the service" if report.too_long else "",
         "packed sequences": f"about {sequences:,}" if sequences else "",
-        "no training signal": count(no_signal, "row") if no_signal else "",
+        "no training signal": count_of(no_signal, "row") if no_signal else "",
         "duplicates": "" if report.duplicates is None else f"{report.duplicates:,}",
         "leakage": ", ".join(f"{number:,} {kind}" for kind, number in report.leakage.items()),
         "secrets": ", ".join(f"{kind} {number:,}" for kind, number in report.secrets.items()),

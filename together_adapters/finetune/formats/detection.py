@@ -193,7 +193,8 @@ def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionE
         fields = flat(record, *(column for column in columns if isinstance(record.get(column), dict)))
         advice = _advice([column for column in fields if has_value(fields[column])], fields)
     advice = advice or "columns={'prompt': 'COLUMN', 'completion': 'COLUMN'} says which columns are the question and the answer"
-    return _error(f"no format fits records{with_columns}; {advice}")
+    pairs = "; of two answers to compare, 'chosen' names the better and 'rejected' the worse" if len(columns) > 2 else ""
+    return _error(f"no format fits records{with_columns}; {advice}{pairs}")
 
 
 def _advice(columns: Sequence[str], record: dict[str, Any]) -> str:

@@ -63,6 +63,16 @@ def records_of(source: Iterable[Any], is_part: Callable[[Any], bool]) -> tuple[C
     return (lambda: (source,)) if is_part(first) else (lambda: source), first
 
 
+def other_framework(value: Any) -> str:
+    """Returns which function reads an object of a framework, for messages of the other; nothing for other objects."""
+    package = type(value).__module__.partition(".")[0]
+    readers = {
+        "langchain_core": "; it is LangChain's: from_langchain reads it",
+        "llama_index": "; it is LlamaIndex's: from_llama_index reads it",
+    }
+    return readers.get(package, "")
+
+
 class FrameworkReader(ABC):
     """Converts the records of a framework to rows; `tools` are those of all rows, or a function of a record."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from together_adapters.finetune.accounting import has_value
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
-from together_adapters.finetune.formats.layouts.provider_messages import role_of
+from together_adapters.finetune.formats.layouts.provider_messages import ROLES, role_of
 from together_adapters.finetune.formats.layouts.text_calls import may_be_marked, may_hold_calls
 from together_adapters.finetune.formats.layouts.turns import COLUMNS as TURN_COLUMNS
 from together_adapters.finetune.formats.layouts.turns import turn_column, with_roles
@@ -16,6 +16,7 @@ from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_too
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
+from together_adapters.suggestions import suggestion
 
 _COMMON_NAMES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 COLUMNS: Final = CHAT_COLUMNS.union(TURN_COLUMNS, ("chosen", "rejected"))
@@ -77,14 +78,17 @@ def _common_messages(turns: list[Any]) -> list[Row] | None:
 def _messages(builder: ConversationBuilder, turns: list[Any]) -> list[Row]:
     """Converts turns to messages; those that call tools have the role `calls`."""
     unknown: Counter[str] = Counter()
+    path = ""
     messages = []
     for index, turn in enumerate(turns):
         if not isinstance(turn, dict):
             require(turn, dict, "message_not_object", "a turn must be an object", f"conversations[{index}]")
-        name = next((turn[key] for key in _SPEAKER_KEYS if turn.get(key) is not None), None)
+        key = next((key for key in _SPEAKER_KEYS if turn.get(key) is not None), "from")
+        name = turn.get(key)
         role = role_of(name)
         if role is None:
             unknown[str(name)[:60]] += 1
+            path = path or f"conversations[{index}].{key}"
             continue
         value = _first(builder, turn, _TEXT_KEYS)
         message = {"role": role, "content": value} | {key: turn[key] for key in _MESSAGE_KEYS if has_value(turn.get(key))}
@@ -96,7 +100,8 @@ def _messages(builder: ConversationBuilder, turns: list[Any]) -> list[Row]:
         messages.append(message)
     if unknown:
         names = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(10))
-        raise Unconvertible("role_unknown", f"unknown speakers: {names}", "conversations")
+        hint = suggestion(next(iter(unknown)), ROLES, {})
+        raise Unconvertible("speaker_unknown", f"unknown speakers: {names}{hint}", path)
     return messages
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, computed_field
 
 from together_adapters.errors import InvalidDatasetError
 from together_adapters.finetune.errors import refuse_method
-from together_adapters.finetune.issues import Issue, issue_with_source, sorted_counts, split_source
+from together_adapters.finetune.issues import Issue, count_of, issue_with_source, sorted_counts, split_source
 from together_adapters.finetune.reports.distribution import Distribution
 from together_adapters.finetune.rules import METHODS, RULES_VERSION
 
@@ -190,7 +190,9 @@ class DataReport(BaseModel):
         issues = [issue for issue in self.issues if issue.severity == "error"] or self.issues
         counts = sorted_counts({code: self.issue_counts[code] for issue in issues if (code := issue.code) in self.issue_counts})
         has_files = len({split_source(issue)[0] for issue in self.issues}) > 1
-        text = f"{self.rows:,} rows ({self.format or 'unknown format'}), {self.errors:,} errors, {self.warnings:,} warnings."
+        format = self.format or "unknown format"
+        issue_totals = f"{count_of(self.errors, 'error')}, {count_of(self.warnings, 'warning')}"
+        text = f"{count_of(self.rows, 'row')} ({format}), {issue_totals}."
         if leakage := self.leakage_summary():
             text += f" {leakage[0].upper()}{leakage[1:]}."
         if issues:
@@ -198,6 +200,9 @@ class DataReport(BaseModel):
         for issue in issues[:_MAX_SHOWN]:
             text += f"\n  {issue.code}: {issue_with_source(issue) if has_files else issue}"
         return text + (f"\n  and {len(issues) - _MAX_SHOWN:,} more" if len(issues) > _MAX_SHOWN else "")
+
+    def __str__(self) -> str:
+        return self.summary()
 
     def leakage_summary(self) -> str:
         """Returns as text how many rows are also in the training file; an empty string if it was not computed."""

@@ -87,7 +87,9 @@ def validate_training_row(findings: RowFindings, row: dict[str, Any]) -> None:
     formats = _FORMATS_BY_COLUMNS.get(frozenset(columns)) or [name for name, required in FORMATS.items() if required <= columns]
     if not formats:
         names = ", ".join(repr(str(key)[:40]) for key in list(row)[:10]) or "none"
-        findings.add("unknown_columns", "", f"no format has these columns: {names}")
+        missing = [(form, required - columns) for form, required in FORMATS.items() if not required.isdisjoint(columns)]
+        problem = "; ".join(f"{' and '.join(sorted(map(repr, rest)))} is missing for the format {form}" for form, rest in missing)
+        findings.add("unknown_columns", "", f"{problem or 'no format has these columns'}: {names}")
         return
     if len(formats) > 1:
         findings.add("multiple_formats", "", f"the row has the columns of several formats: {', '.join(formats)}")

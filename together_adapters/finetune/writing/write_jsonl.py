@@ -17,6 +17,7 @@ from together_adapters.errors import InvalidDatasetError
 from together_adapters.finetune.conversion import UnreadLines
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.errors import ConversionError, FileTooLargeError, issue_summary
+from together_adapters.finetune.issues import count_of
 from together_adapters.finetune.records import Record
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
@@ -231,12 +232,14 @@ def _error(summary: WriteSummary, report: DataReport, name: str, path: Path) -> 
         return InvalidDatasetError(f"{name} has no rows; {path.name} was not written", report=report)
     if not summary.valid and summary.drop_counts:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.dropped.items())
-        problem = f"none of the {summary.rows:,} rows of {name} is left ({reasons})"
+        problem = f"of {count_of(summary.rows, 'row')} of {name} none is left ({reasons})"
     elif not summary.invalid:
         return InvalidDatasetError(f"{path.name} was not written. {report.summary()}", report=report)
     else:
-        problem = f"{summary.invalid:,} of the {summary.rows:,} rows of {name} are invalid"
-    message = f"{problem}; {path.name} was not written. {issue_summary(report.issues, report.issue_counts)}"
+        verb = "is" if summary.invalid == 1 else "are"
+        problem = f"{summary.invalid:,} of {count_of(summary.rows, 'row')} of {name} {verb} invalid"
+    way_on = "; fixes=Fixes(on_error='drop') leaves such rows out" if summary.valid and summary.invalid else ""
+    message = f"{problem}; {path.name} was not written{way_on}. {issue_summary(report.issues, report.issue_counts)}"
     if summary.unconvertible:
         return ConversionError(message, issues=report.issues, issue_counts=report.issue_counts, report=report)
     return InvalidDatasetError(message, report=report)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from together_adapters.finetune.accounting import UNKNOWN_CODE, Accounts
 from together_adapters.finetune.errors import MethodMismatchError, issue_of, location_of
 from together_adapters.finetune.findings import Finding
-from together_adapters.finetune.issues import Issue, Severity
+from together_adapters.finetune.issues import Issue, Severity, count_of
 from together_adapters.finetune.records import Example, Record, Refusal
 from together_adapters.finetune.reports.report import DataReport, add_counts, most_severe
 from together_adapters.finetune.rules import METHODS, method_mismatch
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 MAX_NAMES: Final = 1000
 _OTHERS: Final = "(other names)"
-
-
-def _rows(number: int) -> str:
-    return f"{number:,} row" if number == 1 else f"{number:,} rows"
 
 
 class WriteSummary:
@@ -147,7 +143,10 @@ class WriteSummary:
     def _list_unknown(self) -> None:
         """Adds an issue for each unknown column."""
         findings = [
-            (Finding(UNKNOWN_CODE, name, f"{name!r} is left out in training, in {_rows(self.left_out[name])}", ""), source)
+            (
+                Finding(UNKNOWN_CODE, name, f"{name!r} is left out in training, in {count_of(self.left_out[name], 'row')}", ""),
+                source,
+            )
             for name, source in self._unknown.items()
         ]
         issues = [issue for finding, source in findings for issue in issues_of([finding], self._severities, None, source)]
