@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tests.benchmarks.rerank_quality import load_questions, load_texts
 from together_adapters import Together
-from together_adapters.demo.answering import Reference, full_text, prompt
+from together_adapters.demo.answering import Reference, full_text, prompt, rank_by_meaning
 from together_adapters.emulator import serve
 from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL
 
@@ -50,10 +50,10 @@ class Demo:
 
     def __init__(self, client: Together, texts: Sequence[str]) -> None:
         self._client, self._texts = client, texts
-        self._reference = Reference()
+        self.reference = Reference()
 
     def search(self, question: str) -> list[int]:
-        return [self._texts.index(full_text(passage)) for passage in self._reference.search(question)]
+        return [self._texts.index(full_text(passage)) for passage in self.reference.search(question)]
 
     def rerank(self, question: str, positions: Sequence[int]) -> list[int]:
         documents = [self._texts[position] for position in positions]
@@ -63,7 +63,7 @@ class Demo:
         return [positions[result.index] for result in response.results]
 
     def answer(self, question: str, positions: Sequence[int]) -> str:
-        user = prompt(question, [self._reference.passages[position] for position in positions])
+        user = prompt(question, [self.reference.passages[position] for position in positions])
         response = self._client.chat.completions.create(
             model=DEFAULT_RERANK_MODEL,
             messages=[{"role": "user", "content": user}],
@@ -78,6 +78,7 @@ def measure(part: str) -> Quality:
     quality = Quality()
     with serve() as emulator, Together(api_key="emulator", base_url=emulator.base_url) as client:
         demo = Demo(client, texts)
+        rank_by_meaning(emulator, demo.reference)
         for question, right, phrases in _questions(part, texts):
             before = demo.search(question)
             after = demo.rerank(question, before)

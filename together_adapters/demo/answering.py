@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.demo.corpus import Passage, passages
 from together_adapters.demo.keyword_index import KeywordIndex
@@ -13,6 +13,9 @@ from together_adapters.demo.service import Service
 from together_adapters.demo.static_embeddings import StaticEmbeddings
 from together_adapters.resources.rerank_prompts import estimated_tokens
 from together_adapters.types.capabilities import capabilities
+
+if TYPE_CHECKING:
+    from together_adapters.emulator import Emulator
 
 CANDIDATES: Final = 20
 """Passages that the search finds."""
@@ -24,6 +27,7 @@ INSTRUCTIONS: Final = (
 )
 _UNKNOWN: Final = re.compile(r"\W*I (?:don['\u2019]t|do not) know\b", re.IGNORECASE)
 _FUSION: Final = 10  # of ranks: the higher, the less the first places count
+_MEANING: Final = 0.5  # weight of static embeddings beside common words, in a ranking
 _RANK_TOKENS: Final = 100
 _ANSWER_TOKENS: Final = 500
 _MILLION: Final = 1_000_000
@@ -36,7 +40,7 @@ class Reference:
         self.passages = passages()
         self.texts = [full_text(passage) for passage in self.passages]
         self._keywords = KeywordIndex(self.texts)
-        self._embeddings = StaticEmbeddings(self.texts)
+        self.embeddings = StaticEmbeddings(self.texts)
 
     def search(self, question: str) -> list[Passage]:
         """Returns the passages for a question, the best first; none if no passage shares a word with it.
@@ -47,11 +51,28 @@ class Reference:
         if not by_keywords:
             return []
         scores: defaultdict[int, float] = defaultdict(float)
-        for positions in (by_keywords, self._embeddings.search(question, len(self.texts))):
+        for positions in (by_keywords, self.embeddings.search(question, len(self.texts))):
             for place, position in enumerate(positions, start=1):
                 scores[position] += 1 / (_FUSION + place)
         best = sorted(scores, key=lambda position: -scores[position])[:CANDIDATES]
         return [self.passages[position] for position in best]
+
+
+def rank_by_meaning(emulator: Emulator, reference: Reference) -> None:
+    """Lets an emulator's models rank by the static embeddings, too, as a model does by meaning; by itself it knows words alone."""
+    from together_adapters.emulator.engine.passage_ranking import answer_ranking_prompt
+    from together_adapters.emulator.text.similarity import relevance
+
+    def score(query: str, texts: Sequence[str]) -> list[float]:
+        near = reference.embeddings.similarity(query, texts)
+        return [words + _MEANING * meaning for words, meaning in zip(relevance(query, texts), near, strict=True)]
+
+    def ranking(request: Mapping[str, Any]) -> str | None:
+        is_json = (request.get("response_format") or {}).get("type") == "json_schema"
+        answer = answer_ranking_prompt(request["messages"][-1]["content"], as_json=is_json, scorer=score)
+        return answer[0] if answer else None
+
+    emulator.reply(lambda request: ranking(request) or "", when=lambda request: "<query>" in str(request.get("messages")))
 
 
 def full_text(passage: Passage) -> str:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,14 @@ _SENTENCE: Final = re.compile(r"(?<=[.:])\s+|\n+")
 _MIN_SENTENCE: Final = 15  # characters
 _COMMON: Final = 0.01  # share of all tokens from which a token counts half (smooth inverse frequency: Arora and others, 2017)
 _WHOLE_WEIGHT: Final = 0.5
+
+
+class _Rows(NamedTuple):
+    """The vectors of sentences, with the positions of their texts, and those of texts."""
+
+    owners: np.ndarray
+    sentences: np.ndarray
+    texts: np.ndarray
 
 
 class StaticEmbeddings:
@@ -39,25 +47,33 @@ class StaticEmbeddings:
         folder = _folder()
         self._tokenizer = Tokenizer.from_file(str(folder / _TOKENS))
         (self._vectors,) = load_file(folder / _VECTORS).values()
-        sentences = [(position, sentence) for position, text in enumerate(texts) for sentence in _sentences(text)]
-        self._owners = np.array([position for position, _ in sentences])
-        ids = self._ids([sentence for _, sentence in sentences])
-        counts = Counter(token for tokens in ids for token in tokens)
+        counts = Counter(token for tokens in self._ids(texts) for token in tokens)
         shares = np.array([counts[token] for token in range(len(self._vectors))], np.float32) / max(counts.total(), 1)
         self._weights = _COMMON / (_COMMON + shares)
-        rows = self._sums(ids)
-        self._sentences = _unit(rows)
-        self._texts = np.zeros((len(texts), rows.shape[1]), np.float32)
-        np.add.at(self._texts, self._owners, rows)
-        self._texts = _unit(self._texts)
+        self._rows = self._embed(texts)
 
     def search(self, query: str, k: int) -> list[int]:
         """Returns the positions of the `k` texts nearest to a query, the nearest first."""
+        return [int(position) for position in np.argsort(-self._scores(query, self._rows), kind="stable")[:k]]
+
+    def similarity(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Returns how near other texts are to a query, each between -1.5 and 1.5."""
+        return [float(score) for score in self._scores(query, self._embed(texts))]
+
+    def _scores(self, query: str, rows: _Rows) -> np.ndarray:
         (vector,) = _unit(self._sums(self._ids([query])))
-        scores = np.full(len(self._texts), -1.0, np.float32)
-        np.maximum.at(scores, self._owners, self._sentences @ vector)
-        order = np.argsort(-(scores + _WHOLE_WEIGHT * (self._texts @ vector)), kind="stable")
-        return [int(position) for position in order[:k]]
+        scores = np.full(len(rows.texts), -1.0, np.float32)
+        np.maximum.at(scores, rows.owners, rows.sentences @ vector)
+        total: np.ndarray = scores + _WHOLE_WEIGHT * (rows.texts @ vector)
+        return total
+
+    def _embed(self, texts: Sequence[str]) -> _Rows:
+        sentences = [(position, sentence) for position, text in enumerate(texts) for sentence in _sentences(text)]
+        owners = np.array([position for position, _ in sentences])
+        rows = self._sums(self._ids([sentence for _, sentence in sentences]))
+        wholes = np.zeros((len(texts), rows.shape[1]), np.float32)
+        np.add.at(wholes, owners, rows)
+        return _Rows(owners, _unit(rows), _unit(wholes))
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]

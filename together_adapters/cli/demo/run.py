@@ -18,6 +18,7 @@ from together_adapters.demo.answering import (
     is_unanswered,
     prompt,
     rank,
+    rank_by_meaning,
     stream_answer,
 )
 from together_adapters.demo.citations import Source, sources
@@ -122,4 +123,7 @@ def start(
 ) -> Iterator[Run]:
     """Connects to the service and indexes the corpus."""
     with connect(settings, mode, chat_model=model, rank_model=rank_model, delay=delay) as service:
-        yield Run(service, Reference(), page)
+        reference = Reference()
+        if service.emulator is not None:
+            rank_by_meaning(service.emulator, reference)
+        yield Run(service, reference, page)

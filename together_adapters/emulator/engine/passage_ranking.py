@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from together_adapters.emulator.text.similarity import relevance
@@ -21,18 +22,28 @@ RankingAnswer = tuple[str, dict[str, float] | None]
 """The answer to a prompt that ranks; of a verdict or a choice, the log-probabilities of its only token."""
 
 
-def answer_ranking_prompt(prompt: str, *, as_json: bool) -> RankingAnswer | None:
+Scorer = Callable[[str, Sequence[str]], list[float]]
+"""Gives the passages for a query scores, by which they are put in order."""
+
+
+def score_by_words(query: str, texts: Sequence[str]) -> list[float]:
+    """The relevance of passages. They come in the order of a search, which counts for a chat model, too."""
+    return [score + 1.5 / (5 + place) for place, score in enumerate(relevance(query, texts))]
+
+
+def answer_ranking_prompt(prompt: str, *, as_json: bool, scorer: Scorer = score_by_words) -> RankingAnswer | None:
     """Orders the numbered passages of a prompt, or says of one passage whether it is relevant; None for any other prompt."""
     query = _QUERY.search(prompt)
     passages = [(match[1], match[2].replace("&lt;", "<")) for match in _PASSAGE.finditer(prompt)] if query else []
     if not query or not passages:
         return None
-    scores = relevance(query[1].replace("&lt;", "<"), [text for _, text in passages])
+    question, texts = query[1].replace("&lt;", "<"), [text for _, text in passages]
     if passages[0][0] is None:
+        scores = relevance(question, texts)
         yes = {"yes": round(math.log(scores[0]), 6), "no": round(math.log(1 - scores[0]), 6)}
         return max(yes, key=yes.__getitem__), yes
-    # Passages come in the order of a search, which counts for a chat model, too.
-    ids = [int(passages[index][0]) for index in sorted(range(len(scores)), key=lambda index: -scores[index] - 1.5 / (5 + index))]
+    scores = scorer(question, texts)
+    ids = [int(passages[index][0]) for index in sorted(range(len(scores)), key=lambda index: -scores[index])]
     return json.dumps({"ranking": ids}) if as_json else " > ".join(f"[{id}]" for id in ids), None
 
 
