@@ -52,8 +52,8 @@ class Reference:
             return []
         scores: defaultdict[int, float] = defaultdict(float)
         for positions in (by_keywords, self.embeddings.search(question, len(self.texts))):
-            for place, position in enumerate(positions, start=1):
-                scores[position] += 1 / (_FUSION + place)
+            for number, position in enumerate(positions, start=1):
+                scores[position] += 1 / (_FUSION + number)
         best = sorted(scores, key=lambda position: -scores[position])[:CANDIDATES]
         return [self.passages[position] for position in best]
 

@@ -71,9 +71,9 @@ class StaticEmbeddings:
         sentences = [(position, sentence) for position, text in enumerate(texts) for sentence in _sentences(text)]
         owners = np.array([position for position, _ in sentences])
         rows = self._sums(self._ids([sentence for _, sentence in sentences]))
-        wholes = np.zeros((len(texts), rows.shape[1]), np.float32)
-        np.add.at(wholes, owners, rows)
-        return _Rows(owners, _unit(rows), _unit(wholes))
+        sums = np.zeros((len(texts), rows.shape[1]), np.float32)
+        np.add.at(sums, owners, rows)
+        return _Rows(owners, _unit(rows), _unit(sums))
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]

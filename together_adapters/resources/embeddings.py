@@ -321,9 +321,10 @@ def _read(
 def _fields(fields: dict[str, Any]) -> dict[str, Any]:
     """Returns the fields of a response but `data`, with the types of the model, which they nearly always have."""
     texts = {name: value for name, value in fields.items() if name != "usage"}
-    usage = fields.get("usage") or {}
-    is_plain = texts.keys() <= _TEXTS and set(map(type, texts.values())) <= _TEXT_TYPES
-    if is_plain and type(usage) is dict and usage.keys() <= _COUNTS and set(map(type, usage.values())) <= _COUNT_TYPES:
+    usage = fields.get("usage")
+    has_plain_texts = texts.keys() <= _TEXTS and set(map(type, texts.values())) <= _TEXT_TYPES
+    has_counts = type(usage) is dict and usage.keys() <= _COUNTS and set(map(type, usage.values())) <= _COUNT_TYPES
+    if has_plain_texts and (has_counts or usage is None):
         return fields
     return _parser.parse_document(fields).model_dump(exclude_unset=True)
 

@@ -28,7 +28,7 @@ Scorer = Callable[[str, Sequence[str]], list[float]]
 
 def score_by_words(query: str, texts: Sequence[str]) -> list[float]:
     """The relevance of passages. They come in the order of a search, which counts for a chat model, too."""
-    return [score + 1.5 / (5 + place) for place, score in enumerate(relevance(query, texts))]
+    return [score + 1.5 / (5 + index) for index, score in enumerate(relevance(query, texts))]
 
 
 def answer_ranking_prompt(prompt: str, *, as_json: bool, scorer: Scorer = score_by_words) -> RankingAnswer | None:
