@@ -124,7 +124,7 @@ def media(check: Checked) -> None:
 
 
 def account(check: Checked) -> None:
-    for path in ("/models", "/hardware", "/hardware?model=a/b", "/clusters/availability-zones", "/tci/sessions"):
+    for path in ("/models", "/hardware", f"/hardware?model={MODEL}", "/clusters/availability-zones", "/tci/sessions"):
         check("GET", path)
     check("POST", "/tci/execute", {"code": "1", "language": "python"})
     upload = check("POST", "/models", {"model_name": "m", "model_source": "org/repo"})

@@ -200,7 +200,7 @@ def test_a_report_survives_json(check: Any, tmp_path: Path) -> None:
 
 def test_raising(check: Any) -> None:
     assert check([CHAT]).raise_for_issues().ok
-    with pytest.raises(InvalidDatasetError, match=r"(?s)1 errors.*messages_not_list: line 1 messages") as error:
+    with pytest.raises(InvalidDatasetError, match=r"(?s)1 error,.*messages_not_list: line 1 messages") as error:
         check([{"messages": 3}]).raise_for_issues()
     assert isinstance(error.value, DatasetError | ValueError)
     assert isinstance(error.value, FileTypeError)
