@@ -51,6 +51,14 @@ def test_a_chat_has_a_row(flavour: Flavour) -> None:
     assert row.when.utcoffset() is not None
 
 
+def test_a_cost_beyond_all_numbers_costs_no_answer(flavour: Flavour, caplog: pytest.LogCaptureFixture) -> None:
+    control = Control(prices={MODEL: {"input": 1e308, "output": 1e308}})
+    answer = flavour.run(flavour.client(control=control).chat.completions.create(**QUESTION))
+    assert answer.choices[0].message.content
+    assert (control.state().in_flight, control.ledger.rows()) == (0, [])
+    assert "cost=inf is no number of dollars" in caplog.text
+
+
 def test_a_whole_stream_counts_as_a_whole_response(flavour: Flavour) -> None:
     control = Control()
     client = flavour.client(control=control)

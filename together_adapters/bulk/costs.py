@@ -127,7 +127,7 @@ class Account:
             estimated=False,
             streamed=False,
         )
-        self._control.settle(to_values(row), reservation)
+        self._control.settle(lambda: to_values(row), reservation)
 
     def release(self) -> None:
         """Gives back what is reserved: the run has ended, whatever its jobs do."""

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from _thread import start_new_thread
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -166,9 +166,10 @@ class Control:
         """Returns the tags that hold here."""
         return dict(current_tags(id(self)))
 
-    def settle(self, values: Values, reservation: int) -> None:
-        """Adds the values of a row to the ledger. A ledger that cannot be written must not cost the answer of a call."""
+    def settle(self, make_values: Callable[[], Values], reservation: int) -> None:
+        """Adds a row to the ledger. A row that cannot be made or written must not cost the answer of a call."""
         try:
+            values = make_values()
             if self.budget_guard is None:
                 self._ledger.add_values(values)
             else:

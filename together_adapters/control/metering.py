@@ -131,7 +131,7 @@ class OperationMeter:
         """Writes the row and gives the reservation back. What was refused has none."""
         if error is not None and not self.use.attempts and isinstance(error, _REFUSALS):
             return
-        self.control.settle(self._values(error), self._reservation)
+        self.control.settle(lambda: self._values(error), self._reservation)
 
     def _values(self, error: BaseException | None) -> Values:
         """Returns the row of the operation, which ends now, as the ledger has it."""
