@@ -86,7 +86,7 @@ def test_every_kind_of_call(session: Session, tmp_path: Path) -> None:
         keep(client.files.list())
         with pytest.raises(TogetherError) as problem:
             flavour.run(client.files.retrieve("file-none"))
-        results.append((type(problem.value), str(problem.value), problem.value.headers))
+        results.append((type(problem.value), plain(str(problem.value)), problem.value.headers))
         return results
 
     session.both(scenario)
@@ -209,8 +209,8 @@ FAULTS = """
 
 
 def test_every_fault_is_replayed(session: Session, emulator: Emulator) -> None:
-    """Whatever a server sends, whole or streamed: the same values, or the same error."""
-    flavour = session.flavour
+    """Whatever a server sends, whole or streamed: the same values, or the same error, which says where it was recorded."""
+    flavour, messages = session.flavour, []
 
     def ask(client: Any, fault: str, stream: bool) -> Any:
         emulator.inject(Fault(fault, reset=True, seconds=0, size=200))
@@ -220,13 +220,17 @@ def test_every_fault_is_replayed(session: Session, emulator: Emulator) -> None:
             chunks.extend(flavour.iterate(answer) if stream else [answer])
         except TogetherError as problem:
             chunks.append((type(problem), plain(str(problem))))
+            messages.append(str(problem))
         emulator.clear()
         return chunks
 
     results = session.both(
         lambda client: [ask(client, fault, stream) for fault in FAULTS for stream in (False, True)], max_retries=0, api_key=KEY
     )
-    assert sum(isinstance(chunks[-1], tuple) for chunks in results) > 12
+    count = sum(isinstance(chunks[-1], tuple) for chunks in results)
+    assert count > 12
+    origin = re.compile(rf"\(replayed from {re.escape(str(session.path))}, exchange [1-9][0-9]*\)")
+    assert [bool(origin.search(message)) for message in messages] == [False] * count + [True] * count
     assert KEY not in session.path.read_text("utf-8")
 
 

@@ -21,7 +21,7 @@ from together_adapters.testing.requests import describe, reads_files
 from together_adapters.testing.responses import GAVE_UP
 from together_adapters.transport import network
 from together_adapters.transport.http_library import byte_stream
-from together_adapters.transport.observation import Outgoing
+from together_adapters.transport.observation import ORIGIN, Outgoing
 
 __tracebackhide__ = hides_frames
 
@@ -125,7 +125,13 @@ class Player:
         module = outgoing.http_library.module
         stream = byte_stream(outgoing.http_library, _PlayedStream)(exchange, outgoing, self._pace, self._path)
         headers = _headers(response)
-        played_response = module.Response(response["status"], headers=headers, stream=stream, request=outgoing.request)
+        played_response = module.Response(
+            response["status"],
+            headers=headers,
+            stream=stream,
+            request=outgoing.request,
+            extensions={ORIGIN: _source(self._path, exchange)},
+        )
         return _Answer([pause] if pause else [], response=played_response)
 
 

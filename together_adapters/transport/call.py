@@ -44,6 +44,7 @@ class Response:
     headers: Mapping[str, str]  # with names in lower case
     content: bytes = field(repr=False, default=b"")  # decoded from any content encoding
     attempts: int = 1  # requests that were sent, retries included
+    origin: str = field(repr=False, default="")  # where it comes from if not from the network: the place in a recording
 
     @property
     def text(self) -> str:

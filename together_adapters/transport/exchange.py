@@ -18,7 +18,7 @@ from together_adapters.transport import failures
 from together_adapters.transport.bodies import Body, FileRange, Form, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
 from together_adapters.transport.config import Config
-from together_adapters.transport.observation import Admission, Meter
+from together_adapters.transport.observation import ORIGIN, Admission, Meter
 from together_adapters.transport.redirects import redirect
 from together_adapters.transport.retry import Failure
 
@@ -103,7 +103,14 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "", meter: Meter 
 def snapshot(response: HTTPResponse, attempts: int, content: bytes | None = None) -> Response:
     """Returns a response apart from its HTTP library: header names in lower case, and no cookies."""
     headers = {name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"}
-    return Response(response.status_code, headers, response.content if content is None else content, attempts)
+    content = response.content if content is None else content
+    return Response(response.status_code, headers, content, attempts, origin_of(response))
+
+
+def origin_of(response: Any) -> str:
+    """Returns where a response comes from, whether it was read or is open; nothing if from the network."""
+    origin: str = response.origin if isinstance(response, Response) else response.extensions.get(ORIGIN, "")
+    return origin
 
 
 def parse_response(call: Call[T], response: Response, config: Config) -> T:

@@ -383,6 +383,8 @@ def _response_error(
         parts.append(f"(request id {response.request_id})")
     if response.attempts > 1:
         parts.append(f"({response.attempts} attempts)")
+    if response.origin:
+        parts.append(f"({response.origin})")
     message = " ".join(parts) + _billable_warning(call, response.status_code >= 500)
     if details:
         attributes |= {"type": details.type, "param": details.param, "code": details.code}

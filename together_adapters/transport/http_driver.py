@@ -32,7 +32,7 @@ class HTTPDriver(Driver):
         return f"{self.client_name} at {self.config.base_url}"
 
     def _parse(self, call: Call[T], http_response: Any, count: int) -> T:
-        response = Response(http_response.status_code, http_response.headers, http_response.content, count)
+        response = Response(http_response.status_code, http_response.headers, http_response.content, count, http_response.origin)
         if self._on_response:
             self._on_response(response)
         return parse_response(call, response, self.config)

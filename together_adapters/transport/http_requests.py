@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.transport.bodies import FileRange, Form
 from together_adapters.transport.call import Response
-from together_adapters.transport.exchange import Attempt
+from together_adapters.transport.exchange import Attempt, origin_of
 from together_adapters.transport.http_library import HTTPLibrary, byte_stream, error_names, parse_url
 from together_adapters.transport.network import ReadTimeout, StaleConnection, TransferError, begin_body, until
 from together_adapters.transport.retry import Failure
@@ -177,7 +177,8 @@ class BodyBuffer:
         content = b"".join(self._parts)
         if not self._is_success:
             content = content[:MAX_ERROR_BODY]
-        return Response(self._response.status_code, self._response.headers, content)
+        response = self._response
+        return Response(response.status_code, response.headers, content, origin=origin_of(response))
 
 
 class _Slices:

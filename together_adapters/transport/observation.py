@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from together_adapters.errors import HTTPResponse
 from together_adapters.transport.retry import Failure
@@ -110,6 +110,10 @@ class Outgoing:
     client: Any
     http_library: HTTPLibrary
     config: Config
+
+
+ORIGIN: Final = "together_adapters.origin"
+"""The extension of a response that a tape makes: where it comes from, which errors say."""
 
 
 class Tape(Protocol):

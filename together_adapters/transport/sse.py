@@ -155,8 +155,12 @@ class EventParser(Generic[T]):
         complete = self.ended or (bool(self._finished) and all(self._finished.values()))
         self.ended = True
         if not complete:
-            self._set_incomplete(failure or Failure("the stream ended before its finish reason"))
+            self._set_incomplete(failure or self._cut_short("the stream ended before its finish reason"))
         return events
+
+    def _cut_short(self, reason: str) -> Failure:
+        """Returns a failure that the body itself is, not its transfer."""
+        return Failure(f"{reason} ({self.response.origin})" if self.response.origin else reason)
 
     def _set_incomplete(self, failure: Failure) -> None:
         kind = None if failure.timeout else IncompleteStreamError
@@ -171,7 +175,7 @@ class EventParser(Generic[T]):
             if len(data) < 16 and is_done(data):
                 self.ended = True
                 if not finished and not isinstance(self.call, AudioStreamCall):
-                    self._set_incomplete(Failure("the stream ended without an answer"))
+                    self._set_incomplete(self._cut_short("the stream ended without an answer"))
             elif name == b"error" or data.find(b'"error"') >= 0:
                 body = failures.event_error(data, is_error_event=name == b"error")
                 if body is not None:
