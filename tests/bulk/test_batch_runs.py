@@ -420,10 +420,15 @@ def test_files_that_cannot_grow(flavour: Any, emulator: Emulator, tmp_path: Path
 
 def test_max_price_is_checked_before_anything_is_uploaded(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "run.sqlite"
-    with pytest.raises(BudgetExceededError, match="may cost"):
+    with pytest.raises(BudgetExceededError, match=r"^the run may cost 0\.\d{6} dollars: more than max_price=0\.0001"):
         run(flavour, bodies(50), checkpoint=path, max_price=0.0001)
     assert sent(emulator, "POST", "/v1/files") == 0
     assert len(run(flavour, bodies(50), checkpoint=path, max_price=1.0)) == 50
+    left = (
+        r"^the run has cost 0\.\d{6} dollars, and what is left of it may cost 0\.\d{6} dollars: more than max_price=0\.001 allows"
+    )
+    with pytest.raises(BudgetExceededError, match=left):
+        run(flavour, bodies(1000), checkpoint=path, max_price=0.001)
 
 
 def test_an_unknown_price_names_the_way(flavour: Any, emulator: Emulator) -> None:

@@ -76,8 +76,9 @@ class Account:
         estimate: float = yield Local(lambda: self.estimate(checkpoint.unanswered_bodies()))
         spent = self.dollars(checkpoint.usage()) or 0.0
         if spent + estimate > max_price:
+            subject = f"the run has cost {spent:.6f} dollars, and what is left of it" if spent else "the run"
             raise BudgetExceededError(
-                f"the run may cost {estimate:.6f} dollars besides {spent:.6f} that it has cost, more than max_price={max_price:g}. "
+                f"{subject} may cost {estimate:.6f} dollars: more than max_price={max_price:g} allows. "
                 "Nothing was sent. A smaller max_tokens makes the estimate smaller.",
                 budget=max_price,
                 spent=spent,
