@@ -41,8 +41,8 @@ def _was_removed(model: Capabilities) -> bool:
     return model.removed_on is not None and model.removed_on <= TABLE_DATE
 
 
-def where(model: Capabilities) -> str:
-    """Where a model runs, by the table."""
+def served(model: Capabilities) -> str:
+    """How a model is served, by the table."""
     if _was_removed(model):
         return f"gone from serverless since {model.removed_on}"
     if model.served_on is None:
@@ -53,14 +53,14 @@ def where(model: Capabilities) -> str:
 
 def _row(name: str, model: Capabilities) -> list[str]:
     alias = f" (stands for `{model.alias_of}`)" if model.alias_of else ""
-    cells = [f"`{name}`{alias}", _count(model.context_length)]
+    cells = [f"`{name}`{alias}", served(model), _count(model.context_length)]
     if model.type == "chat":
         reasoning = "-" if model.reasoning is None else "optional" if model.reasoning_switch == "enabled" else "yes"
         cells += [_yes(model.tools), _yes(model.json_schema), _yes(model.vision), reasoning]
     if model.type == "embedding":
         cells += [_count(model.dimensions), f"`{model.query_prefix.strip()}`".replace("\n", " ") if model.query_prefix else "-"]
     prices = [_price(model.prices.input), _price(model.prices.output)]
-    return [*cells, "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}".join(prices), where(model), f"<nobr>{model.read_on}</nobr>"]
+    return [*cells, "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}".join(prices), f"<nobr>{model.read_on}</nobr>"]
 
 
 def model_tables() -> str:
@@ -76,7 +76,7 @@ def model_tables() -> str:
             )
             if model.type == kind
         ]
-        head = ["model", "context", *extra.get(kind, []), "$ in / out", "where", "read"]
+        head = ["model", "served", "context", *extra.get(kind, []), "$ in / out", "read"]
         parts.append(f"## {title}\n\n{_table(head, rows)}")
     return "\n".join(parts)
 
