@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -13,9 +14,11 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    ValidationError,
     WrapValidator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from langchain_together_adapters.gateway import find_gateway, merge_headers
 from together_adapters.transport.config import (
@@ -115,6 +118,23 @@ class Connection(BaseModel):
             values.setdefault("timeout", values.pop("request_timeout"))
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, values: Any) -> Any:
+        """Refuse names that are no fields, where pydantic would, with what may be meant."""
+        if cls.model_config.get("extra") != "forbid" or not isinstance(values, dict):
+            return values
+        if unknown := sorted(values.keys() - names_of(cls)):
+            from together_adapters.suggestions import suggestion
+
+            fields = sorted(names_of(cls))
+            raise field_errors(
+                cls,
+                "extra_forbidden",
+                {name: f"{cls.__name__} has no field {name}{suggestion(name, fields)}" for name in unknown},
+            )
+        return values
+
     @model_validator(mode="after")
     def _connect(self) -> Self:
         """Read the environment and create the clients. `ConfigurationError` is no `ValueError`, so pydantic lets it pass."""
@@ -206,3 +226,16 @@ def _timeout(value: Any) -> float | Timeout | None:
         connect, read = value
         return new_timeout(read, connect=connect)
     return value  # type: ignore[no-any-return]
+
+
+@lru_cache
+def names_of(cls: type[BaseModel]) -> frozenset[str]:
+    """Return the names and aliases of the fields of a class."""
+    aliases = {str(field.validation_alias) for field in cls.model_fields.values() if field.validation_alias}
+    return frozenset({*cls.model_fields, *aliases, "request_timeout"})
+
+
+def field_errors(cls: type[BaseModel], code: str, messages: Mapping[str, str]) -> ValidationError:
+    """Return errors of fields, without their values: a mistyped name may be that of the key, and other errors of validators show it."""
+    details = [InitErrorDetails(type=PydanticCustomError(code, text), loc=(name,), input=name) for name, text in messages.items()]
+    return ValidationError.from_exception_data(cls.__name__, details)

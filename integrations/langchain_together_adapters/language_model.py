@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from langchain_core.language_models import LangSmithParams
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from langchain_together_adapters.connection import Connection
+from langchain_together_adapters.connection import Connection, field_errors, names_of
 from together_adapters.transport.config import check_seconds
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
 from together_adapters.types.requests import RequestOptions
@@ -76,7 +76,7 @@ class Sampling(BaseModel):
         """Move keywords that are no fields to `model_kwargs`, as users of LangChain expect."""
         if not isinstance(values, dict):
             return values
-        extra = values.keys() - _names_of(cls)
+        extra = values.keys() - names_of(cls)
         if not extra:
             return values
         from together_adapters.adapters.keywords import suggest, warn_user
@@ -86,7 +86,7 @@ class Sampling(BaseModel):
             listing = ", ".join(sorted(openai_settings))
             warn_user(f"{cls.__name__} has no field {listing}, which has no effect here")
         if params := sorted(extra - openai_settings):
-            listing = ", ".join(name + suggest(name, _names_of(cls)) for name in params)
+            listing = ", ".join(name + suggest(name, names_of(cls)) for name in params)
             warn_user(f"{cls.__name__} has no field {listing}: sent with every request, as model_kwargs")
             fields["model_kwargs"] = {name: values[name] for name in params} | (fields.get("model_kwargs") or {})
         return fields
@@ -94,7 +94,7 @@ class Sampling(BaseModel):
     @model_validator(mode="after")
     def _reject_n_with_streaming(self) -> Self:
         if self.streaming and (self.n or 1) > 1:
-            raise ValueError("n > 1 does not go with streaming=True")
+            raise field_errors(type(self), "value_error", {"streaming": "n > 1 does not go with streaming=True"})
         return self
 
 
@@ -181,13 +181,6 @@ class LanguageModel(Connection, Sampling):
         if stream and usage:
             params["stream_options"] = {"include_usage": True, **(params.get("stream_options") or {})}
         return params
-
-
-@lru_cache
-def _names_of(cls: type[BaseModel]) -> frozenset[str]:
-    """Return the names and aliases of the fields of a class."""
-    aliases = {str(field.validation_alias) for field in cls.model_fields.values() if field.validation_alias}
-    return frozenset({*cls.model_fields, *aliases, "request_timeout"})
 
 
 @lru_cache

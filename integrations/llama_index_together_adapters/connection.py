@@ -73,7 +73,7 @@ class ServiceComponent(BaseComponent):
         if unknown := data.keys() - type(self).model_fields.keys() - self._ignored_arguments:
             from together_adapters.adapters.keywords import suggest
 
-            fields = frozenset(type(self).model_fields)
+            fields = frozenset({*type(self).model_fields, "model", "base_url"})
             names = ", ".join(name + suggest(name, fields) for name in sorted(unknown))
             warnings.warn(f"{type(self).__name__} has no field {names}; it is ignored", UserWarning, stacklevel=3)
         super().__init__(**data)

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from langchain_together_adapters import ChatTogether, Together
 from llama_index.core.llms import ChatMessage
-from llama_index_together_adapters import TogetherLLM
+from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
 
 from together_adapters.adapters import keywords
 from together_adapters.emulator import Emulator
@@ -77,3 +77,9 @@ def test_fields_of_constructors(kind: Any) -> None:
     with pytest.warns(UserWarning, match=r"has no field temprature \(do you mean 'temperature'\?\)") as seen:
         kind(model=MODEL, api_key="any", temprature=0)
     assert [warning.filename for warning in seen] == [__file__]
+
+
+@pytest.mark.parametrize("kind", [TogetherEmbedding, TogetherRerank, TogetherLLM])
+def test_names_that_constructors_take_beside_their_fields(kind: Any) -> None:
+    with pytest.warns(UserWarning, match=r"has no field base_ulr \(do you mean 'base_url'\?\), modell \(do you mean 'model'\?\)"):
+        kind(modell=MODEL, api_key="any", base_ulr="http://127.0.0.1:9")

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import httpx
+import langchain_together_adapters
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank
@@ -108,10 +109,30 @@ def test_names_of_langchain_together(connect: Any) -> None:
     TogetherEmbeddings(model_name="m", api_key="k", embedding_ctx_length=4096, show_progress_bar=False, skip_empty=False)
 
 
+@pytest.mark.parametrize("name", ["TogetherDecisions", "TogetherEmbeddings", "TogetherRerank"])
+def test_unknown_fields_are_refused_with_what_may_be_meant(name: str) -> None:
+    if name not in langchain_together_adapters.__all__:
+        pytest.skip(f"{name} needs a newer langchain-core")
+    kind = getattr(langchain_together_adapters, name)
+    with pytest.raises(ValidationError) as problem:
+        kind(modell="m", base_ulr="x", xyz=1, api_kye="secret")
+    assert [(error["type"], error["loc"], error["msg"]) for error in problem.value.errors()] == [
+        ("extra_forbidden", (field,), f"{name} has no field {field}{hint}")
+        for field, hint in (
+            ("api_kye", " (do you mean 'api_key'?)"),
+            ("base_ulr", " (do you mean 'base_url'?)"),
+            ("modell", " (do you mean 'model'?)"),
+            ("xyz", ""),
+        )
+    ]
+    assert "secret" not in str(problem.value)
+
+
 @pytest.mark.parametrize("kind", [ChatTogether, Together])
 def test_several_choices_do_not_stream(kind: Any, connect: Any, emulator: Emulator) -> None:
-    with pytest.raises(ValidationError, match="n > 1"):
-        kind(n=2, streaming=True, **connect)
+    with pytest.raises(ValidationError, match="n > 1") as problem:
+        kind(n=2, streaming=True, **{**connect, "api_key": "short-key"})
+    assert "short-key" not in str(problem.value)
     with pytest.raises(ValueError, match="n > 1"):
         list(kind(n=2, **connect).stream("x"))
     with pytest.raises(ValueError, match="n > 1"):
