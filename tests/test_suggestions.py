@@ -1,16 +1,22 @@
-"""What somebody may have hint: parameters, resources, subcommands."""
+"""What somebody may have meant: parameters, arguments of constructors, resources, subcommands."""
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from functools import partial
+from typing import Any
 
+import langchain_together_adapters.finetuning as langchain_finetuning
+import llama_index_together_adapters.finetuning as llama_index_finetuning
 import pytest
 
 from tests.conftest import Flavour
-from together_adapters import Together
-from together_adapters.finetune import astart, start
+from together_adapters import AsyncTogether, Control, Together
+from together_adapters.bulk import BatchAPI
+from together_adapters.emulator import Behaviour, Emulator, Engine, Fault, Limits, serve
+from together_adapters.finetune import Fixes, RagPrompt, astart, start
 from together_adapters.suggestions import PARAMETERS
 from together_adapters.types.chat import ChatParams
 
@@ -50,6 +56,30 @@ def test_every_synonym_is_of_a_parameter() -> None:
     names = ChatParams.__required_keys__ | ChatParams.__optional_keys__
     assert set(PARAMETERS.values()) <= names
     assert not PARAMETERS.keys() & names
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        *(Together, AsyncTogether, Control, BatchAPI, RagPrompt, Fixes, Behaviour, Emulator, Engine, Fault, Limits, serve),
+        *(langchain_finetuning.FinetuneRecorder, llama_index_finetuning.FinetuneRecorder),
+    ],
+    ids=lambda create: f"{create.__module__}.{create.__name__}",
+)
+def test_arguments_of_constructors(create: Any) -> None:
+    """What users create suggests each of its own arguments; Python does not before 3.13."""
+    for name in inspect.signature(create).parameters:
+        if len(name) > 4:
+            hint = rf"^{create.__name__}\(\) got an unexpected keyword argument '{name}x' \(do you mean '{name}'\?\)$"
+            with pytest.raises(TypeError, match=hint):
+                create(**{f"{name}x": 1})
+
+
+def test_an_argument_as_others_name_it_and_other_errors_of_constructors() -> None:
+    with pytest.raises(TypeError, match=r"'request_timeout' \(do you mean 'timeout'\?\), 'xyz'$"):
+        Together(request_timeout=3, xyz=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="positional argument"):
+        Control(3)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.resources.account.any_path import request_any
 from together_adapters.resources.account.identity import whoami
+from together_adapters.suggestions import suggests_keywords
 from together_adapters.transport.async_driver import AsyncDriver
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, method
 from together_adapters.transport.config import (
@@ -144,6 +145,7 @@ class _Resources(Resource[D, R]):
         return self.evaluation
 
 
+@suggests_keywords
 class _Client(_Resources[D, R], Generic[D, R, H]):
     """The settings of a client, and its resources on a driver of one flavour."""
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
+
+from together_adapters.errors import hides_frames
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+__tracebackhide__ = hides_frames
 
 PARAMETERS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("max_completion_tokens", "max_new_tokens", "max_output_tokens", "max_length", "num_predict"), "max_tokens"),
@@ -29,3 +36,26 @@ def suggestion(name: str, names: Iterable[str], synonyms: Mapping[str, str] = PA
 
     similar = get_close_matches(name.lower(), names, 1, nearness)
     return f" (do you mean {similar[0]!r}?)" if similar else ""
+
+
+def suggests_keywords(target: C) -> C:
+    """Makes the error for an unknown keyword of a constructor, or of a function, say what may be meant; Python does not before 3.13."""
+    if isinstance(target, type):
+        target.__init__ = suggests_keywords(target.__init__)  # type: ignore[misc]
+        return cast("C", target)
+
+    @wraps(target)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return target(*args, **kwargs)
+        except TypeError:
+            from inspect import signature
+
+            names = signature(target).parameters
+            if not (unknown := sorted(kwargs.keys() - names.keys())):
+                raise
+            callee = type(args[0]).__name__ if "self" in names else target.__name__
+        hints = ", ".join(f"{name!r}{suggestion(name, names)}" for name in unknown)
+        raise TypeError(f"{callee}() got an unexpected keyword argument {hints}")
+
+    return cast("C", call)

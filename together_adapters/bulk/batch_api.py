@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from together_adapters.suggestions import suggests_keywords
+
 if TYPE_CHECKING:
     from together_adapters.bulk.results import BulkProgress
 
 
+@suggests_keywords
 @dataclass(frozen=True)
 class BatchAPI:
     """How requests of an adapter become batch jobs, which cost less with some models and take minutes to a day.

@@ -22,6 +22,7 @@ from together_adapters.control.prices import TOKEN_KINDS, PriceBook, Tokens
 from together_adapters.control.settings import budget_dollars, concurrency_limit, location, rate_limit
 from together_adapters.control.tags import Tags, current_tags
 from together_adapters.errors import ConfigurationError
+from together_adapters.suggestions import suggests_keywords
 from together_adapters.transport.call import Call, Operation, StreamCall
 from together_adapters.transport.redaction import redactor, secrets_of_url
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("together_adapters")
 
 
+@suggests_keywords
 class Control:
     """Limits, a budget, a ledger and tags for the calls of any number of clients and adapters.
 

@@ -29,8 +29,10 @@ from together_adapters.emulator.store.bill import Bill
 from together_adapters.emulator.store.catalogue import NamedModels, named_models
 from together_adapters.emulator.store.disk import DEFAULT_MAX_STORED, Folder
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS, BatchEnd
+from together_adapters.suggestions import suggests_keywords
 
 
+@suggests_keywords
 class Emulator:
     """A running emulator: the requests it has received, and how it responds."""
 
@@ -251,6 +253,7 @@ class _Restore:
         self._state.behaviour = self._before
 
 
+@suggests_keywords
 @contextmanager
 def serve(
     port: int = 0,

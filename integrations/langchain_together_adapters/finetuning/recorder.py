@@ -19,6 +19,7 @@ from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import UNFINISHED_REASONS
 from together_adapters.finetune.recording import CallRecording, Mode, OpenCall, RecorderBase, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
+from together_adapters.suggestions import suggests_keywords
 
 _CANCELLED: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
 
@@ -48,6 +49,7 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
 
     run_inline = True
 
+    @suggests_keywords
     def __init__(
         self,
         path: str | os.PathLike[str],

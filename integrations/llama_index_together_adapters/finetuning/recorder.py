@@ -24,6 +24,7 @@ from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import UNFINISHED_REASONS
 from together_adapters.finetune.recording import CallRecording, Mode, OpenCall, RecorderBase, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
+from together_adapters.suggestions import suggests_keywords
 
 
 class FinetuneRecorder(RecorderBase, BaseEventHandler):
@@ -52,6 +53,7 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
     _options: Options = PrivateAttr()
     _spans: _Spans = PrivateAttr()
 
+    @suggests_keywords
     def __init__(self, path: str | os.PathLike[str], *, mode: Mode = "x", reasoning: Literal["keep", "drop"] = "keep") -> None:
         """Creates the file, or opens it with `mode="a"`.
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
+from together_adapters.suggestions import suggests_keywords
+
 ToolDeltas = Literal["pieces", "whole", "one-chunk", "interleaved", "no-index", "same-index", "repeat-finish"]
 
 
+@suggests_keywords
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """How one server, or one request, answers.

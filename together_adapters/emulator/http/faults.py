@@ -14,10 +14,12 @@ from starlette.types import Message, Scope, Send
 from together_adapters.emulator.errors import BAD_GATEWAY_PAGE, ApiError, typical
 from together_adapters.emulator.http.behaviour import parse_bool, parse_settings
 from together_adapters.emulator.http.responses import DONE, JSON_TYPE, SSE_TYPE, sse
+from together_adapters.suggestions import suggests_keywords
 
 STATUSES: Final = ("400", "401", "402", "403", "404", "408", "409", "413", "422", "429", "500", "503", "504")
 
 
+@suggests_keywords
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One way to fail, for the next `times` requests whose path contains `path`.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from together_adapters.emulator.http.behaviour import parse_bool, parse_settings
+from together_adapters.suggestions import suggests_keywords
 
 WINDOW: Final = 2.0  # seconds; in recorded headers, a limit of 6,000 requests a minute is 200 with a reset of 2
 _WINDOWS: Final = (WINDOW, 3.0, 4.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
@@ -28,6 +29,7 @@ def _in_window(per_minute: float, window: float) -> int:
     return int(per_minute * window / _MINUTE + _INSTANT)
 
 
+@suggests_keywords
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an account may send: `serve(limits=Limits(requests_per_minute=60))`. Beyond that, a request gets a 429.

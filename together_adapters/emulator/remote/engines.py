@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 from urllib.parse import SplitResult, urlsplit
 
+from together_adapters.suggestions import suggests_keywords
+
 Kind: TypeAlias = Literal["chat", "completions", "embeddings"]
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 DEFAULT_TIMEOUT: Final = 600.0
 
 
+@suggests_keywords
 @dataclass(frozen=True, slots=True)
 class Engine:
     """An OpenAI-compatible server that answers in place of the emulator's rules: llama.cpp's server, vLLM, Ollama and the like.

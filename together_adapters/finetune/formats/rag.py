@@ -12,6 +12,7 @@ from together_adapters.finetune.formats.conversation import ConversationBuilder,
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require_record, text_of
 from together_adapters.finetune.records import Converted, Unconvertible
+from together_adapters.suggestions import suggests_keywords
 
 COLUMNS: Final = frozenset(
     {"query", "reference_contexts", "reference_answer", "query_by", "reference_answer_by", "class_name"}
@@ -19,6 +20,7 @@ COLUMNS: Final = frozenset(
 _POOL_SIZE: Final = 20_000
 
 
+@suggests_keywords
 @dataclass(frozen=True)
 class RagPrompt:
     """Makes the prompt of a RAG example: its contexts, then the question.

@@ -15,10 +15,12 @@ from together_adapters.finetune.records import Row, Unconvertible
 from together_adapters.finetune.rules import FORMATS, MESSAGE_KEYS, OPTIONAL
 from together_adapters.finetune.validation.json_values import to_plain_json
 from together_adapters.finetune.writing.message_fixes import functions_to_tools, merge_consecutive
+from together_adapters.suggestions import suggests_keywords
 
 Message = dict[str, Any]
 
 
+@suggests_keywords
 @dataclass(frozen=True, kw_only=True)
 class Fixes:
     """Which fixes are applied, and what is done with rows that stay invalid.
