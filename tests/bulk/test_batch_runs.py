@@ -144,6 +144,15 @@ def test_inputs_that_are_no_requests(flavour: Any, emulator: Emulator, inputs: A
     assert emulator.requests == []
 
 
+def test_a_line_that_is_no_request_is_named_with_its_id(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    lines = [{"custom_id": "a-1", "body": bodies(1)[0]}, {"custom_id": "a-2", "body": {"model": MODEL, "messages": []}}]
+    path.write_text("\n\n".join(map(json.dumps, lines)))
+    with pytest.raises(DatasetError, match=r"^line 3 \(custom_id a-2\) of .*prompts\.jsonl: `messages` is empty"):
+        run(flavour, path)
+    assert emulator.requests == []
+
+
 def test_no_inputs(flavour: Any, emulator: Emulator) -> None:
     assert list(run(flavour, [])) == [] == emulator.requests
 

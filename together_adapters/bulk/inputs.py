@@ -88,7 +88,7 @@ def read_requests(bodies: Bodies, endpoint: str, model: str | None) -> Iterator[
 
     def name(index: int) -> str:
         if isinstance(bodies, str | os.PathLike):
-            return f"line {index + 1 + bisect_right(blank, index)} of {bodies}"
+            return _line_name(Path(bodies), index + 1 + bisect_right(blank, index))
         return f"request {index}"
 
     index, count = 0, 1
@@ -232,6 +232,16 @@ def _to_json(body: dict[str, Any]) -> bytes:
     except TypeError:
         return encode_json(body)
     return encode_json(body) if content.find(b"null") >= 0 else content  # which may be a number that JSON does not have
+
+
+def _line_name(path: Path, number: int) -> str:
+    """Returns the name of a line, with the id that it has in the file. A pipe cannot be read again."""
+    id = None
+    if path.is_file():
+        with path.open("rb") as file:
+            value = from_json(next(islice(file, number - 1, None), b"null"))
+        id = value.get("custom_id") if isinstance(value, dict) else None
+    return f"line {number}{f' (custom_id {id:.64})' if isinstance(id, str) else ''} of {path}"
 
 
 def _read_file(path: Path, blank: list[int]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from together_adapters.finetune.formats.preference import PAIRED_COLUMNS
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
 from together_adapters.finetune.readers.fields import with_extras
 from together_adapters.finetune.readers.json_values import Item, Lines, SourceRecord, line_items
-from together_adapters.finetune.records import NO_FIELDS, Example, Record, Refusal, Unconvertible
+from together_adapters.finetune.records import NO_FIELDS, Example, Record, Refusal, Unconvertible, id_of
 
 LINE_SCHEMAS: Final = frozenset({"messages", "openai", "prompt_completion", "text", "preference", "sharegpt"})
 """The formats whose usual lines `writing.fast_lines` converts without making records of them."""
@@ -81,7 +81,7 @@ def unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
                     others = left_out = _left_out_of_document(item.value, data_format) if left_out is None else left_out
                 yield SourceRecord(item.number or number, item.source, record, item.size, others)
         except Unconvertible as error:
-            yield error.refusal(item.number or 1, item.source)
+            yield error.refusal(item.number or 1, item.source, item.value)
         except CONVERSION_ERRORS as error:
             yield _unreadable(error, item)
 
@@ -116,7 +116,7 @@ def convert_items(
         try:
             for result in convert(record, options):
                 if isinstance(result, Unconvertible):
-                    yield result.refusal(number or 1, source)
+                    yield result.refusal(number or 1, source, record)
                     continue
                 row, key, changes, left_out = result
                 if has_more:
@@ -128,7 +128,7 @@ def convert_items(
                     left_out = {**others, **left_out}
                 yield new(Example, (row, number, source, key, changes, left_out, size))
         except Unconvertible as error:
-            yield error.refusal(number or 1, source)
+            yield error.refusal(number or 1, source, record)
         except UserCallbackError as error:
             error.error.add_note(f"at {location(number or 1, source)}")
             raise error.error from None
@@ -138,4 +138,4 @@ def convert_items(
 
 def _unreadable(error: Exception, item: SourceRecord) -> Refusal:
     message = f"the record does not have the expected format ({type(error).__name__}: {str(error)[:100]})"
-    return Refusal("record_unreadable", message, item.number or 1, item.source)
+    return Refusal("record_unreadable", message, item.number or 1, item.source, id=id_of(item.value))

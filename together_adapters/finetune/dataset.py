@@ -239,7 +239,7 @@ def _map(records: Iterable[Record], change: Callable[[Row], Row | None], name: s
             yield _drop(record, reason)
         elif not isinstance(row, dict):
             what = "None; pass reason= to drop such rows" if row is None else f"{kind_of(row)} instead of a row"
-            yield Refusal("map_not_row", f"map returned {what}", record.number, record.source)
+            yield record.refusal("map_not_row", f"map returned {what}")
         elif row != record.row:
             yield record._replace(row=row, changed=(*record.changed, name))
         else:
@@ -272,8 +272,7 @@ def _dedupe(records: Iterable[Record], on: Any, last_rows: Digests | None) -> It
         if other_content == content:
             yield _drop(record, "duplicate")
         else:
-            message = "another row has the same prompt and a different answer"
-            yield Refusal("conflicting_answers", message, record.number, record.source, skipped=True)
+            yield record.refusal("conflicting_answers", "another row has the same prompt and a different answer", skipped=True)
 
 
 def _last_rows(records: Iterable[Record], on: Any) -> Digests:
@@ -314,7 +313,7 @@ def _limit(records: Iterable[Record], max_rows: int | None, max_tokens: int | No
 
 
 def _drop(record: Example, reason: str) -> Refusal:
-    return Refusal(reason, "", record.number, record.source, skipped=True)
+    return record.refusal(reason, "", skipped=True)
 
 
 def _call(record: Example, function: Callable[[Row], Any], row: Row) -> Any:
@@ -338,7 +337,7 @@ def drop_prefixes(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator
             digests = _prefix_digests(record)
             if digests and digests[-1] in prefixes:
                 text = "another conversation continues this one"
-                yield Refusal("prefix_of_longer", text, record.number, record.source, skipped=True)
+                yield Refusal("prefix_of_longer", text, record.number, record.source, skipped=True, id=record.id)
             else:
                 yield record
 

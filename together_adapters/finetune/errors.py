@@ -92,7 +92,7 @@ def first_of_each(issues: Iterable[Issue]) -> list[Issue]:
 def issue_of(refusal: Refusal, line: int | None = None) -> Issue:
     """Returns a refusal as an issue: a warning if it was expected, else an error."""
     severity: Literal["error", "warning"] = "warning" if refusal.skipped else "error"
-    return new_issue(refusal.code, severity, refusal.message, refusal.value, refusal.path, line, location_of(refusal))
+    return new_issue(refusal.code, severity, refusal.message, refusal.value, refusal.path, line, location_of(refusal), refusal.id)
 
 
 def location_of(record: Record) -> str:

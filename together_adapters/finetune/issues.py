@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 Severity = Literal["error", "warning", "ignore"]
 _EXCERPT_LENGTH: Final = 80
+_REDACTION: Final = "[redacted]"
 _POSITION: Final = re.compile(r"(.*?)(?::| ?record )([0-9]{1,19})", re.DOTALL)
 _SECRET: Final = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*"
@@ -28,6 +29,7 @@ class Issue(BaseModel):
         line: The line in the file that was checked or written, from 1; None for the file as a whole, and where no file was written.
         source: The name of that file; or where a row that is written comes from: `chats.csv:17` for a line of a file, and
             `chats.json record 17`, counted from 1, where records are no lines. A message says it in place of the line.
+        id: The `id` or `custom_id` that the row has, without keys and tokens.
         path: The path of the value in the row, such as `messages[3].tool_calls[0].function.arguments`.
         message: What is wrong.
         hint: How to correct it.
@@ -38,6 +40,7 @@ class Issue(BaseModel):
     severity: Literal["error", "warning"]
     line: int | None = None
     source: str | None = None
+    id: str | None = None
     path: str = ""
     message: str
     hint: str = ""
@@ -45,7 +48,8 @@ class Issue(BaseModel):
 
     def __str__(self) -> str:
         position = str(self.source) if split_source(self)[1] else f"line {self.line}" if self.line else ""
-        where = " ".join(part for part in (position, self.path) if part)
+        identity = f"(id {self.id})" if self.id else ""
+        where = " ".join(part for part in (position, identity, self.path) if part)
         return f"{where + ': ' if where else ''}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
@@ -302,13 +306,27 @@ def severities_of(overrides: Mapping[str, str] | None) -> dict[str, Severity]:
 
 
 def new_issue(
-    code: str, severity: Literal["error", "warning"], message: str, value: Any, path: str, line: int | None, source: str | None
+    code: str,
+    severity: Literal["error", "warning"],
+    message: str,
+    value: Any,
+    path: str,
+    line: int | None,
+    source: str | None,
+    id: str | None = None,
 ) -> Issue:
-    """Returns an issue with the hint of its rule and an excerpt of the value."""
-    hint = RULES[code].hint.replace("NAME", repr(path)) if code in RULES else ""
+    """Returns an issue with the hint of its rule and excerpts of the value and of the id."""
     return Issue(
-        code=code, severity=severity, line=line, source=source, path=path, message=message, hint=hint, excerpt=excerpt(value)
-    )  # fmt: skip
+        code=code,
+        severity=severity,
+        line=line,
+        source=source,
+        id=name if (name := excerpt(id or "")) and _REDACTION not in name else None,
+        path=path,
+        message=message,
+        hint=RULES[code].hint.replace("NAME", repr(path)) if code in RULES else "",
+        excerpt=excerpt(value),
+    )
 
 
 def excerpt(value: Any) -> str:
@@ -318,7 +336,7 @@ def excerpt(value: Any) -> str:
     if not isinstance(value, str):
         value = _describe(value)
     # The text is redacted before it is shortened, so that no key is cut too short to be recognized.
-    text = " ".join(_SECRET.sub("[redacted]", value[: _EXCERPT_LENGTH * 8]).encode("utf-8", "replace").decode().split())
+    text = " ".join(_SECRET.sub(_REDACTION, value[: _EXCERPT_LENGTH * 8]).encode("utf-8", "replace").decode().split())
     return text if len(text) <= _EXCERPT_LENGTH else text[: _EXCERPT_LENGTH - 1] + "…"
 
 

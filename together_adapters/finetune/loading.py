@@ -41,7 +41,7 @@ from together_adapters.finetune.readers.fields import flat, is_stored_message
 from together_adapters.finetune.readers.files import Source, Spool, open_path
 from together_adapters.finetune.readers.json_values import Item, SourceRecord
 from together_adapters.finetune.readers.tables import open_table
-from together_adapters.finetune.records import Record, Refusal, Unconvertible
+from together_adapters.finetune.records import Record, Refusal, Unconvertible, id_of
 
 _MAX_PEEKED: Final = 100
 _INSTRUCTIONS: Final = frozenset({"prompt_completion", "alpaca", "question_answers"})
@@ -189,7 +189,7 @@ def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, st
                 record = _with_paths(record, paths)
             if missing := [column for column in columns.values() if column not in record]:
                 message = f"there is no column {missing[0]!r}; the columns are {', '.join(map(str, record))}"
-                yield Refusal("column_missing", message, item.number, item.source, missing[0])
+                yield Refusal("column_missing", message, item.number, item.source, missing[0], id=id_of(record))
             else:
                 row = {target: record[column] for target, column in columns.items()}
                 others = {
@@ -268,7 +268,13 @@ def _mixed_reader(source: Source, options: Options, group: str | None) -> Callab
             columns = tuple(key for key, value in record.items() if has_value(value)) if isinstance(record, dict) else ()
             readings = readings_of(record, columns)
             if len(readings) != 1 or readings[0].schema not in MIXED:
-                yield Refusal("record_unreadable", "the record has none of the formats of the others", item.number, item.source)
+                yield Refusal(
+                    "record_unreadable",
+                    "the record has none of the formats of the others",
+                    item.number,
+                    item.source,
+                    id=id_of(record),
+                )
                 continue
             schema, renamed = readings[0]
             items = _rename_columns(lambda one=item: [one], dict(renamed))() if renamed else [item]  # type: ignore[misc]

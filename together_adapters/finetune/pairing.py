@@ -43,7 +43,7 @@ def pair_labelled(records: Iterable[Record]) -> Iterator[Record]:
         label, parts = label_of(record.row, extra_columns(tuple(record.row))), _parts(record.row)
         if label is None or parts is None:
             text = "the record has no label" if label is None else "the record does not end with an answer"
-            yield Refusal("pref_unscored", text, record.number, record.source, "label", record.row)
+            yield record.refusal("pref_unscored", text, "label", record.row)
             continue
         is_good = label[1]
         key = digest(canonical({"messages": parts[0], "tools": record.row.get("tools")}))
@@ -56,10 +56,10 @@ def pair_labelled(records: Iterable[Record]) -> Iterator[Record]:
             del waiting[not is_good][key]
         yield _pair(record, *((record, other) if is_good else (other, record)))
         text = "its answer is in the row of another record"
-        yield Refusal("paired_with_another", text, other.number, other.source, skipped=True)
+        yield other.refusal("paired_with_another", text, skipped=True)
     for record in (record for side in waiting for items in side.values() for record in items):
         text = "no other answer to the question has the other label"
-        yield Refusal("pref_unscored", text, record.number, record.source, "label")
+        yield record.refusal("pref_unscored", text, "label")
 
 
 def _parts(row: Row) -> tuple[list[Row], Row] | None:

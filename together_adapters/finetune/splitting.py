@@ -88,7 +88,7 @@ class Splitter:
             if not sides.add(hash_value, hash_value < self._threshold):
                 continue
             if prompts is not None and digest(prompt_of(record.row)) in prompts:
-                yield Refusal("prompt_in_training", "", record.number, record.source, skipped=True)
+                yield record.refusal("prompt_in_training", "", skipped=True)
             else:
                 sides.validation_rows += 1
                 yield record

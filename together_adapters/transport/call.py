@@ -322,8 +322,8 @@ def stream_call(call: Call[Any], parser: ModelParser[M]) -> StreamCall[M]:
 def _unknown(names: Iterable[str], valid: Iterable[str]) -> TypeError:
     from together_adapters.suggestions import suggestion
 
-    said = ", ".join(f"{name!r}{suggestion(name, valid)}" for name in sorted(names))
-    return TypeError(f"unknown parameter {said}; fields that this library does not know go into extra_body={{...}}")
+    hints = ", ".join(f"{name!r}{suggestion(name, valid)}" for name in sorted(names))
+    return TypeError(f"unknown parameter {hints}; fields that this library does not know go into extra_body={{...}}")
 
 
 def segment(value: str, name: str) -> str:

@@ -78,6 +78,17 @@ def test_secrets_duplicates_and_duplicate_keys(run: Run, tmp_path: Path) -> None
     assert report_of(run("ft", "check", path, "--json"))["issue_counts"] == {}
 
 
+def test_issues_have_the_ids_of_their_rows(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "ids.jsonl"
+    path.write_text('{"id": "row-7", "messages": 3}\n{"messages": 3}\n', "utf-8")
+    lines = run("ft", "check", path, code=1).out.splitlines()
+    assert [line.split()[:3] for line in lines if "messages_not_list" in line][:2] == [
+        ["1", "row-7", "messages_not_list"],
+        ["2", "messages_not_list", "messages:"],
+    ]
+    assert report_of(run("ft", "check", path, "--json", code=1))["issues"][0]["id"] == "row-7"
+
+
 def test_missing_tokenizer(run: Run, train: Path) -> None:
     message = one_error(run("ft", "stats", train, "--tokenizer", "none.json", code=2))
     assert "pip install tokenizers" in message or "none.json does not exist" in message

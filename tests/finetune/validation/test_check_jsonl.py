@@ -189,6 +189,26 @@ def test_reports_add_up(check: Any) -> None:
     assert (check([CHAT]) + check([CHAT])).ok
 
 
+def test_an_issue_names_the_id_of_its_row(check: Any) -> None:
+    """Readers find a row by it."""
+    wrong = {"messages": [{"role": "user", "content": 3}]}
+    rows = [
+        {"id": "a-1"} | wrong,
+        {"id": 7} | wrong,
+        {"custom_id": "c", "id": "b"} | wrong,
+        {"id": None} | wrong,
+        {"id": f"sk-{'x' * 20}"} | wrong,
+    ]
+    issues = [issue for issue in check(rows).issues if issue.code == "content_wrong_type"]
+    assert [issue.id for issue in issues] == ["a-1", "7", "c", None, None]
+    assert str(issues[0]).startswith("line 1 (id a-1) messages[0].content: content must be")
+    assert str(issues[3]).startswith("line 4 messages[0].content: content must be")
+    (request,) = check([{"custom_id": "q-1", "body": 3}], purpose="batch-api").issues
+    assert str(request).startswith("line 1 (id q-1) body: body must be an object")
+    (cells,) = check(b"id,text\nr-1,a,b\n", "x.csv", purpose="eval").issues
+    assert cells.id == "r-1"
+
+
 def test_a_report_survives_json(check: Any, tmp_path: Path) -> None:
     report = check([CHAT, {"messages": 3}])
     report.save(tmp_path / "report.json")

@@ -54,6 +54,31 @@ def test_rows_are_written_with_their_report(tmp_path: Path) -> None:
     assert os.fspath(prepared) == str(prepared.path)
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"messages": [{"role": "usr", "content": "q"}]},
+        {"conversations": [{"from": "human", "value": 3}]},
+        {"run_type": "llm", "inputs": {"messages": []}, "outputs": {"generations": []}},
+        {"prompt": 3, "completion": "a"},
+    ],
+    ids=lambda record: next(iter(record)),
+)
+def test_a_row_that_cannot_be_written_is_named_with_its_id(tmp_path: Path, record: Any) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text(json.dumps({"id": "row-7", **record}) + "\n")
+    with pytest.raises(DatasetError, match=r"rows\.jsonl:1 \(id row-7\)") as problem:
+        write_jsonl(load(source), tmp_path / "train.jsonl")
+    assert {issue.id for issue in problem.value.report.issues} == {"row-7"}  # type: ignore[attr-defined]
+
+
+def test_rows_that_are_dropped_are_named_with_their_ids(tmp_path: Path) -> None:
+    rows = [row(id="a"), row(id="b"), row(answer="other", id="c"), row("x", id="d")]
+    data = TrainingData.from_rows(rows).dedupe("prompt").filter(lambda each: each["id"] != "d", reason="unwanted")
+    assert [record.id for record in data.records()] == ["a", "b", "c", "d"]
+    assert [record.id for record in data.records() if isinstance(record, Refusal)] == ["b", "c", "d"]
+
+
 def test_the_report_is_that_of_the_file(tmp_path: Path) -> None:
     prepared = write_jsonl([row(), PAIR, row("nul \0")], tmp_path / "a.jsonl", fixes=Fixes(on_error="drop"))
     report = check_jsonl(prepared.path, checksum=True)

@@ -78,6 +78,7 @@ def print_issues(report: DataReport, max_issues: int | None = None, *, by_line: 
         columns = [
             Column("File", "source"),
             Column("Line", "line", right=True) if by_line else Column("Where", position_of),
+            *([Column("Id", "id")] if any(issue.id for issue in issues) else []),
             Column("Code", "code"),
             Column("Message", lambda issue: f"{issue.path}: {issue.message}" if issue.path else issue.message),
         ]

@@ -113,11 +113,11 @@ class FrameworkReader(ABC):
                         continue
                 for result in self.convert(record, number):
                     if isinstance(result, Unconvertible):
-                        yield result.refusal(number, name)
+                        yield result.refusal(number, name, record)
                     else:
                         yield Example(result.row, number, name, result.group, result.changed, result.left_out)
             except Unconvertible as error:
-                yield error.refusal(number, name)
+                yield error.refusal(number, name, record)
 
     def with_tools(self, converted: Converted, record: Any, own_tools: Sequence[Any] = ()) -> Converted:
         """Adds the tools that a record declares, or those of the caller, to a row without tools."""

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from together_adapters.finetune.findings import Finding, RowFindings, kind_of
 from together_adapters.finetune.issues import Issue, Severity, new_issue, severities_of
+from together_adapters.finetune.records import id_of
 from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL, method_mismatch
 from together_adapters.finetune.validation.check_content import check_content
 from together_adapters.finetune.validation.check_messages import check_messages, is_text_conversation
@@ -50,15 +51,19 @@ def check_row(
         validate_row(findings, row, purpose)
     if method is not None and findings.format is not None and findings.format not in METHODS[method]:
         findings.add("method_mismatch", "", f"a row of format {findings.format} {method_mismatch(findings.format, method)}")
-    return issues_of(findings.items, severities_of(severities), line, source)
+    return issues_of(findings.items, severities_of(severities), line, source, id_of(row))
 
 
 def issues_of(
-    findings: Iterable[Finding], severities: Mapping[str, Severity], line: int | None = None, source: str | None = None
+    findings: Iterable[Finding],
+    severities: Mapping[str, Severity],
+    line: int | None = None,
+    source: str | None = None,
+    id: str | None = None,
 ) -> list[Issue]:
     """Returns findings as issues with severity and hint, without those to be ignored."""
     return [
-        new_issue(code, severity, message, value, path, line, source)
+        new_issue(code, severity, message, value, path, line, source, id)
         for code, path, message, value in findings
         if (severity := severities[code]) != "ignore"
     ]

@@ -49,9 +49,11 @@ def _check_csv_rows(checker: FileChecker, reader: Any) -> None:
             checker.add_finding("blank_line", "the line is blank", number)
             continue
         checker.findings.start_row()
+        cells = None
         if len(row) != len(header):
             checker.findings.add("csv_columns", "", f"the row has {len(row)} cells, the header {len(header)}")
-        checker.finish_row(number)
+            cells = dict(zip(header, row, strict=False))
+        checker.finish_row(number, cells)
 
 
 def numbered_rows(reader: Any, offset: int = 0) -> Iterator[tuple[int, list[str]]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from together_adapters.finetune.findings import Finding, RowFindings
 from together_adapters.finetune.fingerprints import Digests
 from together_adapters.finetune.issues import Severity
+from together_adapters.finetune.records import id_of
 from together_adapters.finetune.reports.distribution import Tally
 from together_adapters.finetune.reports.report import DataReport, add_counts, most_severe
 from together_adapters.finetune.rules import BATCH_MAX_BYTES, BATCH_MAX_ROWS, MAX_LINE_BYTES, METHODS, method_mismatch
@@ -183,7 +184,7 @@ class FileChecker:
         self._weighted += findings.has_message_weights
         if findings.items:
             self.report.rows_without_training_signal += any(item.code in _WITHOUT_TRAINING_SIGNAL for item in findings.items)
-            self._valid += self._add_findings(findings.items, line)
+            self._valid += self._add_findings(findings.items, line, value)
         else:
             self._valid += 1
 
@@ -211,8 +212,8 @@ class FileChecker:
         findings.has_sample_weights |= rows.has_sample_weights
         return count
 
-    def _add_findings(self, findings: list[Finding], line: int | None) -> bool:
-        """Counts findings and lists them up to the limit; returns whether none is an error."""
+    def _add_findings(self, findings: list[Finding], line: int | None, row: Any = None) -> bool:
+        """Counts findings, of a row or of the file, and lists them up to the limit; returns whether none is an error."""
         report, severities, limit = self.report, self.options.severities, self.options.max_issues
         by_severity: dict[str, list[Finding]] = {"error": [], "warning": []}
         has_room = {"error": report.errors < limit, "warning": report.warnings < limit}
@@ -230,7 +231,7 @@ class FileChecker:
         for items in by_severity.values():
             if len(items) > limit:
                 items.sort(key=lambda finding: (finding.path, finding.code, finding.message))
-            report.issues += issues_of(items[:limit], severities, line, self._name)
+            report.issues += issues_of(items[:limit], severities, line, self._name, id_of(row))
         if len(report.issues) > _SPARE * limit + _SPARE:
             errors = [issue for issue in report.issues if issue.severity == "error"]
             warnings = [issue for issue in report.issues if issue.severity == "warning"]

@@ -67,7 +67,7 @@ class WriteSummary:
             if fixes:
                 self.fix_counts.update(fixes)
             if findings:
-                self._list(issues_of(findings, self._severities, self.valid, location_of(record)))
+                self._list(issues_of(findings, self._severities, self.valid, location_of(record), record.id))
             return line
         if drop_reason is not None:
             self._drop(record, drop_reason)
@@ -185,7 +185,7 @@ class WriteSummary:
         if self._severities.get(reason, "ignore") != "ignore":
             self.issue_counts[reason] += 1
             message = record.message if isinstance(record, Refusal) and record.message else "the row is dropped"
-            self._list([issue_of(Refusal(reason, message, record.number, record.source, skipped=True))])
+            self._list([issue_of(Refusal(reason, message, record.number, record.source, skipped=True, id=record.id))])
 
     def _add_invalid(self, record: Record, findings: tuple[Finding, ...]) -> None:
         self.invalid += 1
@@ -193,7 +193,7 @@ class WriteSummary:
         if self._drops_invalid:
             first = next(filter(self._is_error, findings), findings[0])
             self.drop_counts[first.code] += 1
-        issues = issues_of(findings, self._severities, None, location_of(record))
+        issues = issues_of(findings, self._severities, None, location_of(record), record.id)
         if self._drops_invalid:
             issues = [issue.model_copy(update={"severity": "warning"}) for issue in issues]
         self.issue_counts.update(issue.code for issue in issues)
