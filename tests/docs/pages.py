@@ -73,6 +73,12 @@ def examples(page: Path) -> list[Example]:
     ]
 
 
+def shell_blocks(page: Path) -> list[str]:
+    """The blocks of commands of a page, without those that install."""
+    blocks = _COMMANDS.findall(page.read_text("utf-8"))
+    return [re.sub(r"^pip install .*\n", "", block, flags=re.MULTILINE) for block in blocks]
+
+
 def commands(page: Path) -> Iterator[list[str]]:
     """The commands of ours that a page shows, as words."""
     text = page.read_text("utf-8")

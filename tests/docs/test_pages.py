@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import KEY
-from tests.docs.pages import PAGES, ROOT, anchors, commands, examples, links, name_of, requirements
+from tests.docs.pages import PAGES, ROOT, anchors, commands, examples, links, name_of, requirements, shell_blocks
 from tests.requirements import imports, missing
 from together_adapters.emulator import Emulator, serve
 
@@ -147,6 +150,19 @@ def test_commands_exist_with_their_options(page: Path) -> None:
             context = click.Context(command, parent=context)
         options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= options | {"--help", "--version"}, words
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the commands are for a POSIX shell")
+def test_the_training_of_the_readme_runs_as_it_stands(emulator: Emulator, tmp_path: Path) -> None:
+    (block,) = (block for block in shell_blocks(ROOT / "README.md") if "ft submit" in block)
+    script = re.sub(r"\bft submit\b", "ft submit --yes", block)  # which asks in a terminal
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, **emulator.environment, "PATH": path}
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The job is completed" in done.stdout
 
 
 @pytest.mark.parametrize("page", [*PAGES, *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md"))], ids=name_of)
