@@ -70,8 +70,8 @@ def test_map_to_none_is_an_error_without_a_reason() -> None:
 
 def test_errors_of_user_functions_name_the_row() -> None:
     with pytest.raises(KeyError) as error:
-        list(TrainingData.from_rows([row(score=1), row()]).filter(lambda row: row["score"]))
-    assert error.value.__notes__ == ["at data record 2"]
+        list(TrainingData.from_rows([row(score=1), row(id="b-2")]).filter(lambda row: row["score"]))
+    assert error.value.__notes__ == ["at data record 2 (id b-2)"]
 
 
 def test_filter_counts_by_reason() -> None:

@@ -130,7 +130,7 @@ def convert_items(
         except Unconvertible as error:
             yield error.refusal(number or 1, source, record)
         except UserCallbackError as error:
-            error.error.add_note(f"at {location(number or 1, source)}")
+            error.error.add_note(f"at {location(number or 1, source, id_of(record))}")
             raise error.error from None
         except CONVERSION_ERRORS as error:
             yield _unreadable(error, item)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic_core import to_json
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.errors import ConversionError, issue_of, issue_summary, location_of
+from together_adapters.finetune.errors import ConversionError, issue_of, issue_summary, location_with_id
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
 from together_adapters.finetune.issues import Issue, count_of
@@ -321,7 +321,7 @@ def _call(record: Example, function: Callable[[Row], Any], row: Row) -> Any:
     try:
         return function(row)
     except Exception as error:
-        error.add_note(f"at {location_of(record)}")
+        error.add_note(f"at {location_with_id(record)}")
         raise
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from together_adapters.errors import DatasetError, InvalidDatasetError
-from together_adapters.finetune.issues import Issue, issue_with_source, new_issue, sorted_counts
+from together_adapters.finetune.issues import Issue, excerpt, issue_with_source, new_issue, sorted_counts
 from together_adapters.finetune.records import LineSource, Record, Refusal
 from together_adapters.finetune.rules import FORMATS, method_mismatch
 
@@ -100,6 +100,12 @@ def location_of(record: Record) -> str:
     return location(record.number, record.source)
 
 
-def location(number: int, source: str | None) -> str:
+def location_with_id(record: Record) -> str:
+    """Returns the same, with the id that the record has: `chats.csv:17 (id a-1)`."""
+    return location(record.number, record.source, record.id)
+
+
+def location(number: int, source: str | None, id: str | None = None) -> str:
     """Returns a location as text: `chats.csv:17` for a line of a file, `chats.json record 17` elsewhere."""
-    return f"{source}:{number}" if isinstance(source, LineSource) else f"{source or ''} record {number}".lstrip()
+    text = f"{source}:{number}" if isinstance(source, LineSource) else f"{source or ''} record {number}".lstrip()
+    return f"{text} (id {excerpt(id)})" if id else text

@@ -8,7 +8,7 @@ from math import ceil, floor
 from typing import Any, Final, NamedTuple
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.errors import location_of
+from together_adapters.finetune.errors import location_with_id
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
 from together_adapters.finetune.records import Example, Record, Refusal, Row
 
@@ -118,7 +118,7 @@ class Splitter:
         else:
             group = record.row.get(by, record.group if by == "group" else None)
         if group is None:
-            raise DatasetError(f"{location_of(record)} has no {by if isinstance(by, str) else 'group'} to split by")
+            raise DatasetError(f"{location_with_id(record)} has no {by if isinstance(by, str) else 'group'} to split by")
         return str(group)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.finetune.accounting import UNKNOWN_CODE, Accounts
-from together_adapters.finetune.errors import MethodMismatchError, issue_of, location_of
+from together_adapters.finetune.errors import MethodMismatchError, issue_of, location_of, location_with_id
 from together_adapters.finetune.findings import Finding
 from together_adapters.finetune.issues import Issue, Severity, count_of
 from together_adapters.finetune.records import Example, Record, Refusal
@@ -173,7 +173,7 @@ class WriteSummary:
             return (*findings, Finding("mixed_formats_across_lines", "", message, ""))
         if self._method is not None and form not in METHODS[self._method]:
             reason = method_mismatch(str(form), self._method)
-            raise MethodMismatchError(f"{location_of(record)} is of format {form}, which {reason}")
+            raise MethodMismatchError(f"{location_with_id(record)} is of format {form}, which {reason}")
         self.format = form
         return findings
 
