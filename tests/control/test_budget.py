@@ -249,3 +249,12 @@ def test_no_spelling_of_a_path_passes_the_budget_by(path: str, flavour: Flavour,
     with pytest.raises(BudgetExceededError):
         flavour.run(client.request("POST", path, body=QUESTION))
     assert emulator.requests == []
+
+
+def test_a_row_that_cannot_be_made_gives_its_reservation_back(caplog: pytest.LogCaptureFixture) -> None:
+    control = Control(budget=1)
+    guard = control.budget_guard
+    assert guard is not None
+    control.settle(lambda: (1 // 0,), guard.reserve(0.9, "chat", MODEL))
+    assert "not in the ledger" in caplog.text
+    guard.reserve(0.9, "chat", MODEL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
@@ -42,11 +43,11 @@ class Budget:
             model=model or None,
         )
 
-    def settle(self, reservation: int, values: Values) -> None:
-        """Replaces a reservation by the values of the row of its call."""
+    def settle(self, reservation: int, make_values: Callable[[], Values]) -> None:
+        """Replaces a reservation by the row of its call; it is given back even if there can be none."""
         with self._lock:
             try:
-                self._ledger.add_values(values)
+                self._ledger.add_values(make_values())
             finally:
                 self._reservations -= reservation
 

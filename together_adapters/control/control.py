@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from together_adapters.control.budget import Budget
-from together_adapters.control.estimates import OutputHistory, estimated_amount, estimated_tokens, kind_of, params_of
+from together_adapters.control.estimates import OutputHistory, kind_of, params_of
 from together_adapters.control.ledger import Ledger
 from together_adapters.control.limits.limiter import Limiter
-from together_adapters.control.metering import ONE_REQUEST, ManyRequests, OperationMeter, RequestMeter, operation_here
-from together_adapters.control.prices import TOKEN_KINDS, PriceBook, Tokens
+from together_adapters.control.metering import ManyRequests, RequestMeter, operation_here
+from together_adapters.control.prices import PriceBook
 from together_adapters.control.settings import budget_dollars, concurrency_limit, location, rate_limit
 from together_adapters.control.tags import Tags, current_tags
 from together_adapters.errors import ConfigurationError
@@ -149,15 +149,10 @@ class Control:
             return None
         if not self._orphans.empty():
             self._end_orphans()
-        params = params_of(call.body)
-        tokens = estimated_tokens(kind, params, self.history) if kind in TOKEN_KINDS else Tokens()
-        operation: OperationMeter | None = operation_here.get()
-        if operation is None or operation.control is not self:
-            amount = ONE_REQUEST if kind in TOKEN_KINDS else estimated_amount(kind, params, call.body)
-            model = str(params.get("model") or params.get("model_id") or "")
-            is_streamed = step is not call
-            operation = OperationMeter(self, kind, model, config, tokens, amount, price=call.price, is_streamed=is_streamed)
-        return RequestMeter(operation, step, tokens)
+        operation = operation_here.get()
+        if operation is not None and operation.control is not self:
+            operation = None
+        return RequestMeter(self, kind, params_of(call.body), config, step, call, operation)
 
     def pass_by(self, name: str) -> None:
         """Admits what cannot be measured, unless there is a budget."""
@@ -171,11 +166,10 @@ class Control:
     def settle(self, make_values: Callable[[], Values], reservation: int) -> None:
         """Adds a row to the ledger. A row that cannot be made or written must not cost the answer of a call."""
         try:
-            values = make_values()
             if self.budget_guard is None:
-                self._ledger.add_values(values)
+                self._ledger.add_values(make_values())
             else:
-                self.budget_guard.settle(reservation, values)
+                self.budget_guard.settle(reservation, make_values)
         except Exception as error:
             _log.error("the row of a call is not in the ledger yet: %s", error)
 

@@ -57,28 +57,20 @@ class OutputHistory:
 
     def __init__(self) -> None:
         self._outputs: dict[tuple[str, str], deque[int]] = {}
-        self._longest: dict[tuple[str, str], int] = {}
 
     def add(self, kind: str, model: str, tokens: int) -> None:
         """Adds an answer to a request of a kind of call."""
-        key = kind, model
-        outputs = self._outputs.get(key)
+        outputs = self._outputs.get((kind, model))
         if outputs is None:
             if len(self._outputs) >= _MAX_MODELS:
                 self._outputs.clear()
-                self._longest.clear()
-            outputs = self._outputs.setdefault(key, deque(maxlen=_RECENT))
-        oldest = outputs[0] if len(outputs) == _RECENT else 0
+            outputs = self._outputs.setdefault((kind, model), deque(maxlen=_RECENT))
         outputs.append(tokens)
-        longest = self._longest.get(key, 0)
-        if tokens >= longest:
-            self._longest[key] = tokens
-        elif oldest >= longest:
-            self._longest[key] = max(outputs.copy())
 
     def expect(self, kind: str, model: str) -> int:
         """Returns how long an answer may be: as the longest of the last ones."""
-        return self._longest.get((kind, model), DEFAULT_OUTPUT)
+        outputs = self._outputs.get((kind, model))
+        return max(outputs.copy()) if outputs else DEFAULT_OUTPUT
 
 
 def kind_of(path: str) -> str | None:
@@ -184,20 +176,19 @@ def chunk_characters(chunk: Any) -> int:
 
 def usage_tokens(usage: Any) -> Tokens | None:
     """Returns the counts of a usage, flat or nested; None if it has none, or one that no request can have."""
-    fields = _fields(usage)
-    get = fields.get
-    prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
-    if prompt is None and completion is None and total is None:
+    get = _fields(usage).get
+    prompt, completion, total = counts = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
+    if prompt is completion is total is None:
         return None
-    for count in (prompt, completion, total):
+    for count in counts:
         if count is not None and not (isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT):
             return None
     output = int(completion or 0)
     return Tokens(
         max(int(total or 0) - output, 0) if prompt is None else int(prompt),
-        _detail(fields, "prompt_tokens_details", "cached_tokens"),
+        _detail(get("prompt_tokens_details"), get("cached_tokens"), "cached_tokens"),
         output,
-        _detail(fields, "completion_tokens_details", "reasoning_tokens"),
+        _detail(get("completion_tokens_details"), get("reasoning_tokens"), "reasoning_tokens"),
     )
 
 
@@ -211,10 +202,12 @@ def _get(fields: Any, name: str) -> Any:
     return fields.get(name) if isinstance(fields, dict) else getattr(fields, name, None)
 
 
-def _detail(fields: Mapping[str, Any], details: str, name: str) -> int:
-    nested = fields.get(details)
+def _detail(nested: Any, flat: Any, name: str) -> int:
+    """Returns a count that some servers nest in an object of details, and others do not."""
+    if nested is flat is None:
+        return 0
     count = None if nested is None else _fields(nested).get(name)
-    count = fields.get(name) if count is None else count
+    count = flat if count is None else count
     return int(count) if isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT else 0
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -14,7 +16,7 @@ from pydantic_core import from_json
 
 from together_adapters.control import estimates
 from together_adapters.control.limits.rate_headers import request_id
-from together_adapters.control.prices import TOKEN_KINDS, Amount, Price, Tokens, cost, token_cost
+from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
 from together_adapters.control.rows import Values, encode_tags, units
 from together_adapters.control.tags import current_tags
 from together_adapters.errors import (
@@ -26,7 +28,7 @@ from together_adapters.errors import (
     TogetherError,
 )
 from together_adapters.resources.models import list_models
-from together_adapters.transport.call import AudioStreamCall, Flow, Operation, StreamCall, once
+from together_adapters.transport.call import AudioStreamCall, Call, Flow, Operation, StreamCall, once
 from together_adapters.transport.retry import Failure
 
 if TYPE_CHECKING:
@@ -41,69 +43,58 @@ _CHARACTERS_PER_TOKEN: Final = 4
 _REFUSALS: Final = (ConfigurationError, BudgetExceededError)
 ONE_REQUEST: Final[Amount] = {"request": 1}
 """The amount of what is sold by the token: a price may be by the request."""
+NOTHING: Final[Amount] = {}
+NO_TOKENS: Final = Tokens()
+NO_HEADERS: Final[Mapping[str, Any]] = {}
 
 operation_here: ContextVar[ManyRequests | None] = ContextVar("together-adapters-operation", default=None)
 """The operation of several requests that is under way here."""
 
 
-@dataclass(slots=True)
-class Use:
-    """What requests have used so far."""
+class OperationMeter(ABC):
+    """One operation of a user: a reservation of the budget at first, a row of the ledger at last."""
 
-    tokens: Tokens = field(default_factory=Tokens)
-    amount: Amount = field(default_factory=dict)  # of what is not sold by the token
-    attempts: int = 0
-    waited: float = 0.0
+    tokens: Tokens | None = None  # that were used
+    amount: Amount = NOTHING  # of what is not sold by the token
+    attempts = 0
+    waited = 0.0
     status: int | None = None
     request_id: str | None = None
-    is_estimated: bool = False
+    is_estimated = False
+    first_chunk: float | None = None  # seconds from the start
+    _is_streamed = False
+    _price: float | None = None  # in dollars, as the service has estimated it
+    _reservation = 0
 
-    def add(self, other: Use) -> None:
-        """Adds a later request."""
-        self.tokens.add(other.tokens)
-        self.amount = other.amount or self.amount
-        self.attempts += other.attempts
-        self.waited += other.waited
-        self.status = other.status if other.status is not None else self.status
-        self.request_id = other.request_id or self.request_id
-        self.is_estimated = self.is_estimated or other.is_estimated
-
-
-class OperationMeter:
-    """One operation: a reservation of the budget at first, a row of the ledger at last."""
-
-    def __init__(
-        self,
-        control: Control,
-        kind: str,
-        model: str,
-        config: Config,
-        tokens: Tokens,
-        amount: Amount,
-        *,
-        price: float | None = None,
-        is_streamed: bool = False,
-    ) -> None:
+    def __init__(self, control: Control, kind: str, model: str, config: Config) -> None:
         self.control = control
         self.kind = kind
         self.model = model
-        self.estimate = tokens
-        self.estimated_amount = amount
-        self.first_chunk: float | None = None
         self.start = time.perf_counter()
         self._time = time.time_ns() // 1000
         self._config = config
-        self._price = price  # in dollars, as the service has estimated it
-        self._is_streamed = is_streamed
         self._tags = current_tags(id(control))
-        self._price_by_unit: Price | None = None  # as soon as it is asked for
-        self.use = Use()
-        self._reservation = 0
+
+    @property
+    @abstractmethod
+    def estimate(self) -> Tokens:
+        """The tokens that it may use."""
+
+    @property
+    def estimated_amount(self) -> Amount:
+        """What it may use of what is not sold by the token."""
+        return ONE_REQUEST
+
+    def count(self, tokens: Tokens) -> None:
+        """Adds tokens that were used. It may keep the object."""
+        if self.tokens is None:
+            self.tokens = tokens
+        else:
+            self.tokens.add(tokens)
 
     def after_admission(self, step: Any, meter: RequestMeter | None) -> Any:
         """Returns a step to perform once the budget has room for the operation: at once, or after the catalogue is asked for prices."""
-        budget = self.control.budget_guard
-        if budget is None:
+        if self.control.budget_guard is None:
             return step
         dollars = self._cost(self.estimate, self.estimated_amount)
         if dollars is None and self.model and "models" not in self._config.memory.results:
@@ -127,58 +118,61 @@ class OperationMeter:
             raise _unknown_price(self.kind, self.model) if is_length_known else _unknown_length(self.kind, self.model)
         self._reservation = budget.reserve(dollars, self.kind, self.model)
 
-    def end(self, error: BaseException | None = None) -> None:
+    def write(self, error: BaseException | None) -> None:
         """Writes the row and gives the reservation back. What was refused has none."""
-        if error is not None and not self.use.attempts and isinstance(error, _REFUSALS):
-            return
-        self.control.settle(lambda: self._values(error), self._reservation)
+        if error is None or self.attempts or not isinstance(error, _REFUSALS):
+            self.control.settle(partial(self._values, error), self._reservation)
 
     def _values(self, error: BaseException | None) -> Values:
         """Returns the row of the operation, which ends now, as the ledger has it."""
-        use = self.use
-        tokens = use.tokens
-        return [
+        tokens = self.tokens or NO_TOKENS
+        return (
             self._time,
             self.kind,
             self.model,
-            encode_tags(self._tags),
-            use.status,
+            encode_tags(self._tags) if self._tags else "",
+            self.status,
             None if error is None else type(error).__name__.lstrip("_"),
             tokens.input,
             tokens.cached,
             tokens.output,
             tokens.reasoning,
-            units(self._cost(tokens, use.amount)) if use.amount or self.kind in TOKEN_KINDS else 0,
-            use.attempts,
+            units(self._cost(tokens, self.amount)) if self.amount or self.kind in TOKEN_KINDS else 0,
+            self.attempts,
             time.perf_counter() - self.start,
-            use.waited,
+            self.waited,
             self.first_chunk,
-            use.request_id,
-            use.is_estimated,
+            self.request_id,
+            self.is_estimated,
             self._is_streamed,
-        ]
+        )
 
     def _cost(self, tokens: Tokens, amount: Amount) -> float | None:
         """Returns dollars; None for an unknown price."""
         if self._price is not None:
             return self._price
-        if self._price_by_unit is None:
-            self._price_by_unit = self.control.prices.find(self.model, self.kind, self._config)
-        price = self._price_by_unit
+        price = self.control.prices.find(self.model, self.kind, self._config)
         return token_cost(price, tokens, amount.get("request", 0)) if self.kind in TOKEN_KINDS else cost(price, amount)
 
 
 class ManyRequests(OperationMeter):
     """An operation of several requests. It is current where they are performed, in threads and tasks, too."""
 
+    meter = None
+    """Its requests have meters of their own."""
+
     def __init__(self, control: Control, operation: Operation, config: Config) -> None:
-        tokens = Tokens(*operation.tokens()) if operation.tokens else Tokens()
-        super().__init__(control, operation.name, str(operation.params.get("model") or ""), config, tokens, ONE_REQUEST)
+        super().__init__(control, operation.name, str(operation.params.get("model") or ""), config)
+        self._estimate = operation.tokens
         self._step = operation.step
         self._lock = Lock()
         self._is_ended = False
         self._open: set[RequestMeter] = set()
         self._token: Token[ManyRequests | None] | None = None
+
+    @property
+    def estimate(self) -> Tokens:
+        return Tokens(*self._estimate()) if self._estimate else NO_TOKENS
 
     @property
     def step(self) -> Any:
@@ -198,11 +192,6 @@ class ManyRequests(OperationMeter):
     def result(self, value: Any) -> None:
         """Does nothing: its requests have told what they used."""
 
-    @property
-    def meter(self) -> None:
-        """None: its requests have meters of their own."""
-        return None
-
     def open(self, request: RequestMeter) -> None:
         """Notes a request that begins."""
         with self._lock:
@@ -213,38 +202,78 @@ class ManyRequests(OperationMeter):
         with self._lock:
             self._open.discard(request)
             if not self._is_ended:
-                self.use.add(request.use)
+                self._add(request)
 
     def end(self, error: BaseException | None = None) -> None:
+        """Ends the operation, unless it has ended."""
         with self._lock:  # of requests for which nobody waits any more, nobody will know what they used
             if self._is_ended:
                 return
             self._is_ended = True
             for request in self._open:
-                self.use.add(request.use_until_now())
+                request.count_open_attempt()
+                self._add(request)
             self._open.clear()
         self._step = None  # its row may be kept for some time
-        super().end(error)
+        self.write(error)
+
+    def _add(self, request: RequestMeter) -> None:
+        """Adds what a request has used."""
+        if request.tokens is not None:
+            self.count(replace(request.tokens))
+        self.amount = request.amount or self.amount
+        self.attempts += request.attempts
+        self.waited += request.waited
+        self.status = request.status if request.status is not None else self.status
+        self.request_id = request.request_id or self.request_id
+        self.is_estimated = self.is_estimated or request.is_estimated
 
 
-class RequestMeter:
-    """One call: the observation of its performance, and the meter of its requests."""
+class RequestMeter(OperationMeter):
+    """One call: the observation of its performance, and the meter of its requests. It is an operation, or belongs to one of several."""
 
-    def __init__(self, operation: OperationMeter, step: Any, tokens: Tokens) -> None:
-        self.operation = operation
-        self.use = Use() if isinstance(operation, ManyRequests) else operation.use
+    _estimate: Tokens | None = None
+    _turn: LimiterTurn | None = None
+    _number: int | None = None  # in the order of arrival
+    _response: HTTPResponse | None = None  # of a success, as soon as its head is there
+    _is_open = False
+    _usage: Tokens | None = None
+    _value: Any = None
+    _chunks = _characters = 0
+
+    def __init__(
+        self,
+        control: Control,
+        kind: str,
+        params: Mapping[str, Any],
+        config: Config,
+        step: Any,
+        call: Call[Any],
+        operation: ManyRequests | None,
+    ) -> None:
+        model = str(params.get("model") or params.get("model_id") or "")
+        super().__init__(control, kind, model, config)
+        if step is not call:
+            self._is_streamed = True
+        if call.price is not None:
+            self._price = call.price
+        self._operation = operation
         self._step = step  # not the one that is performed: a stream that is lost would not be freed at once
-        self._estimate = tokens
-        self._epoch = operation.control.epoch
+        self._call = call
+        self._epoch = control.epoch
         self._end_lock = Lock()  # held from the end on
-        self._turn: LimiterTurn | None = None
-        self._number: int | None = None  # in the order of arrival
-        self._response: HTTPResponse | None = None  # of a success, as soon as its head is there
-        self._headers: Mapping[str, str] = {}
-        self._is_open = False
-        self._usage: Tokens | None = None
-        self._value: Any = None
-        self._chunks = self._characters = 0
+
+    @property
+    def estimate(self) -> Tokens:
+        if self._estimate is None:  # which few calls need
+            self._estimate = estimates.estimated_tokens(self.kind, estimates.params_of(self._call.body), self.control.history)
+        return self._estimate
+
+    @property
+    def estimated_amount(self) -> Amount:
+        if self.kind in TOKEN_KINDS:
+            return ONE_REQUEST
+        return estimates.estimated_amount(self.kind, estimates.params_of(self._call.body), self._call.body)
 
     @property
     def step(self) -> Any:
@@ -254,7 +283,7 @@ class RequestMeter:
             if isinstance(step, AudioStreamCall):
                 step = replace(step, from_bytes=self._chunk_parser(step.from_bytes))
             step = replace(step, parse=self._chunk_parser(step.parse))
-        return step if isinstance(self.operation, ManyRequests) else self.operation.after_admission(step, self)
+        return step if self._operation is not None else self.after_admission(step, self)
 
     @property
     def meter(self) -> Self:
@@ -262,8 +291,8 @@ class RequestMeter:
         return self
 
     def __enter__(self) -> Self:
-        if isinstance(self.operation, ManyRequests):
-            self.operation.open(self)
+        if self._operation is not None:
+            self._operation.open(self)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -273,49 +302,53 @@ class RequestMeter:
     def __del__(self) -> None:
         # A garbage collection may run while this thread holds a lock of the ledger or of the limiter.
         if not self._end_lock.locked():
-            self.operation.control.abandon(self)
+            self.control.abandon(self)
 
     def turn(self) -> LimiterTurn | None:
         """Returns the turn of the next request, if that must wait for it."""
         if self._turn is not None:
             return None
-        operation, tokens = self.operation, self._estimate.input
-        if output := self._estimate.output:  # limits are learned from what was used, not from what was allowed
-            tokens += min(output, operation.control.history.expect(operation.kind, operation.model))
-        self._turn = turn = operation.control.limiter.turn(tokens, self._number)
+        limiter = self.control.limiter
+        self._turn = turn = limiter.turn(self._limited_tokens() if limiter.limits_tokens else None, self._number)
         self._number = turn.number
         return None if turn.join() else turn
 
+    def _limited_tokens(self) -> int:
+        """Estimates the tokens that a limit counts: they are learned from what was used, not from what was allowed."""
+        tokens = self.estimate
+        return tokens.input + min(tokens.output, self.control.history.expect(self.kind, self.model))
+
     def answer(self, outcome: HTTPResponse | Failure, *, is_open: bool) -> None:
         """Learns from the outcome of a request, and ends its turn unless it is still to be read what it has used."""
-        use, turn = self.use, self._turn
-        use.attempts += 1
+        turn = self._turn
+        self.attempts += 1
         if turn is not None:
-            use.waited += turn.waited
+            self.waited += turn.waited
         if isinstance(outcome, Failure):
-            use.status = outcome.status
+            self.status = outcome.status
             if _may_have_cost(outcome):
-                self._estimate_use()
-            self._release(outcome.status, {})
+                self._count_estimate()
+            self._release(outcome.status, NO_HEADERS)
             return
-        status, headers = outcome.status_code, outcome.headers
-        use.status, use.request_id = status, request_id(headers)
+        self.status = status = outcome.status_code
+        headers = outcome.headers
+        self.request_id = request_id(headers)
         if 200 <= status < 300:
-            self._response, self._headers, self._is_open = outcome, headers, is_open
+            self._response, self._is_open = outcome, is_open
             if is_open and turn is not None:
                 turn.headers(status, headers)
             return
         body = _json_object(outcome.content)
         usage = estimates.usage_tokens(body.get("usage"))
         if usage is not None:
-            use.tokens.add(usage)
+            self.count(usage)
         self._release(status, headers, usage, body)
 
     def result(self, value: Any) -> None:
         """Reads what a response has used; a stream is read until it ends."""
         if isinstance(self._step, StreamCall):
             value.observations.append(self)
-            self.operation.control.keep(self)
+            self.control.keep(self)
             return
         self._usage = _usage_of(value)
         self._value = value
@@ -325,75 +358,70 @@ class RequestMeter:
         """Ends the call, unless it has ended: an error stopped it, or its response or its stream is read."""
         if not self._end_lock.acquire(blocking=False):
             return
-        operation = self.operation
-        if self._epoch != operation.control.epoch:  # the process was forked, and the call belongs to the other one
+        if self._epoch != self.control.epoch:  # the process was forked, and the call belongs to the other one
             return
         try:
             self._end_request(error)
         finally:
             self._response = self._value = None
-            if isinstance(operation, ManyRequests):
-                operation.close(self)
+            if self._operation is not None:
+                self._operation.close(self)
             else:
-                operation.end(error)
+                self.write(error)
 
-    def use_until_now(self) -> Use:
-        """Returns what the call may have used, though it has not ended."""
-        use, turn = self.use, self._turn
-        if turn is None or not turn.granted:
-            return use
-        tokens = Tokens()
-        tokens.add(use.tokens)
-        tokens.add(self._estimate)
-        return replace(use, tokens=tokens, attempts=use.attempts + 1, is_estimated=True)
+    def count_open_attempt(self) -> None:
+        """Counts a request that has not ended, and that nobody will wait for, by its estimate."""
+        if self._turn is not None and self._turn.granted:
+            self.attempts += 1
+            self.count(replace(self.estimate))
+            self.is_estimated = True
 
     def _end_request(self, error: BaseException | None) -> None:
         """Ends the last request: answered, interrupted or not even sent."""
         turn, response = self._turn, self._response
         if response is not None:
-            used = self._used(error)
-            self._release(response.status_code, self._headers, used)
+            self._release(response.status_code, response.headers, self._used(error))
         elif turn is not None and turn.granted:
-            self.use.attempts += 1
-            self.use.waited += turn.waited
-            self._estimate_use()
-            self._release(None, {})
+            self.attempts += 1
+            self.waited += turn.waited
+            self._count_estimate()
+            self._release(None, NO_HEADERS)
         elif turn is not None:
-            self.use.waited += turn.waited
+            self.waited += turn.waited
             turn.cancel()
 
     def _used(self, error: BaseException | None) -> Tokens | None:
         """Adds what a success has used: as the service says, else as much as arrived. Returns the tokens, if they are no estimate."""
-        use, operation = self.use, self.operation
-        if operation.kind not in TOKEN_KINDS:
+        if self.kind not in TOKEN_KINDS:
             if error is None:
-                use.amount, is_estimated = estimates.final_amount(operation.kind, operation.estimated_amount, self._value)
-                use.is_estimated = use.is_estimated or is_estimated
+                self.amount, is_estimated = estimates.final_amount(self.kind, self.estimated_amount, self._value)
+                self.is_estimated = self.is_estimated or is_estimated
             return None
-        body = {} if self._is_open or self._usage else self._body()
+        body = NO_HEADERS if self._is_open or self._usage else self._parsed_body()
         usage = self._usage or estimates.usage_tokens(body.get("usage"))
-        count = 0
         if usage is None:
             count = max(self._chunks, self._characters // _CHARACTERS_PER_TOKEN) or estimates.answer_tokens(body)
             if not count and isinstance(error, APIError) and not isinstance(error, APIResponseValidationError):  # no answer
                 return None
-            use.is_estimated = True
-        elif self._estimate.output and not use.is_estimated:
-            operation.control.history.add(operation.kind, operation.model, usage.output)
-        use.tokens.add(usage or Tokens(self._estimate.input, output=count))
-        use.amount = ONE_REQUEST
+            self.is_estimated = True
+            self.count(Tokens(self.estimate.input, output=count))
+        else:
+            if self.kind in _TEXT_KINDS and not self.is_estimated:
+                self.control.history.add(self.kind, self.model, usage.output)
+            self.count(usage)
+        self.amount = ONE_REQUEST
         return usage
 
-    def _body(self) -> Mapping[str, Any]:
+    def _parsed_body(self) -> Mapping[str, Any]:
         """Returns the body of a response, if there is a usage to find in it or an answer to count."""
         content = self._response.content if self._response is not None else b""
-        return _json_object(content) if b'"usage"' in content or self.operation.kind in _TEXT_KINDS else {}
+        return _json_object(content) if b'"usage"' in content or self.kind in _TEXT_KINDS else {}
 
-    def _estimate_use(self) -> None:
+    def _count_estimate(self) -> None:
         """Lets the estimate stand for a request of which nobody knows what it has used."""
-        self.use.tokens.add(self._estimate)
-        self.use.amount = self.operation.estimated_amount
-        self.use.is_estimated = True
+        self.count(replace(self.estimate))
+        self.amount = self.estimated_amount
+        self.is_estimated = True
 
     def _release(
         self, status: int | None, headers: Mapping[str, str], used: Tokens | None = None, body: Mapping[str, Any] | None = None
@@ -401,15 +429,13 @@ class RequestMeter:
         """Ends the turn of a request."""
         turn, self._turn = self._turn, None
         if turn is not None:
-            turn.release(status=status, headers=headers, tokens=None if used is None else used.input + used.output, error=body)
+            turn.release(status, headers, None if used is None else used.input + used.output, body)
 
     def _chunk_parser(self, parse: Callable[[bytes], T]) -> Callable[[bytes], T]:
-        operation = self.operation
-
         def parse_chunk(data: bytes) -> T:
             chunk = parse(data)
-            if operation.first_chunk is None:
-                operation.first_chunk = time.perf_counter() - operation.start
+            if self.first_chunk is None:
+                self.first_chunk = time.perf_counter() - self.start
             if characters := estimates.chunk_characters(chunk):
                 self._chunks += 1
                 self._characters += characters

@@ -34,6 +34,7 @@ _CATALOGUE_UNITS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The field of the catalogue's prices, and its unit, for kinds that are not sold by the token. Not checked against the service."""
 _MAX_CATALOGUES: Final = 16
+_MAX_MODELS: Final = 1024
 
 
 @dataclass(slots=True)
@@ -55,20 +56,19 @@ class Tokens:
 
 def token_cost(price: Price | None, tokens: Tokens, requests: float) -> float | None:
     """Returns dollars for tokens and requests; None if the price has neither, or lacks that of generated tokens."""
-    if price is None or not ("input" in price or "request" in price):
+    if price is None:
         return None
-    dollars = price.get("request", 0.0) * requests
-    if "input" not in price:
-        return dollars
-    output = price.get("output")
-    if output is None:
+    by_request, of_input = price.get("request"), price.get("input")
+    if of_input is None:
+        return None if by_request is None else by_request * requests
+    of_output = price.get("output")
+    if of_output is None:
         if tokens.output:
             return None
-        output = 0.0
-    cached = min(tokens.cached, tokens.input)
-    return (
-        dollars + ((tokens.input - cached) * price["input"] + cached * price["cached_input"] + tokens.output * output) / _MILLION
-    )
+        of_output = 0.0
+    cached = tokens.cached if tokens.cached < tokens.input else tokens.input
+    dollars = ((tokens.input - cached) * of_input + cached * price["cached_input"] + tokens.output * of_output) / _MILLION
+    return dollars if by_request is None else by_request * requests + dollars
 
 
 def cost(price: Price | None, amount: Amount) -> float | None:
@@ -87,9 +87,19 @@ class PriceBook:
             raise ConfigurationError(f"prices must map names of models to prices, not {type(prices).__name__}")
         self._prices = {str(name).lower(): _valid_price(name, price) for name, price in (prices or {}).items()}
         self._catalogues: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self._found: dict[tuple[str, str], tuple[Config, Any, Price | None]] = {}
 
     def find(self, model: str, kind: str, config: Config) -> Price | None:
         """Returns the price of a model for a kind of call; None where nobody says."""
+        catalogue = config.memory.results.get("models")
+        found = self._found.get((model, kind))
+        if found is None or found[0] is not config or found[1] is not catalogue:
+            if len(self._found) >= _MAX_MODELS:
+                self._found.clear()
+            found = self._found[model, kind] = (config, catalogue, self._search(model, kind, config))
+        return found[2]
+
+    def _search(self, model: str, kind: str, config: Config) -> Price | None:
         name = model.lower()
         if (price := self._prices.get(name)) is not None:
             return price

@@ -23,7 +23,7 @@ _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_
 _COST: Final = COST - 4  # after the tags
 _NUL: Final = "\\u0000"
 
-Values = list[Any]
+Values = tuple[Any, ...]
 """The values of a row in the order of the columns."""
 
 
@@ -81,16 +81,18 @@ def units(dollars: float | None) -> int | None:
     """Returns a cost as the database has it; raises ValueError for what is no number of dollars."""
     if dollars is None:
         return None
-    if not isfinite(dollars):
-        raise ValueError(f"cost={dollars} is no number of dollars")
-    return round(min(dollars, _MAX_COST) * UNITS)
+    if dollars <= _MAX_COST:
+        return round(dollars * UNITS)
+    if isfinite(dollars):
+        return round(_MAX_COST * UNITS)
+    raise ValueError(f"cost={dollars} is no number of dollars")
 
 
 def to_values(row: LedgerRow) -> Values:
     """Returns the values of a row in the order of the columns; raises ValueError for those that have no meaning."""
     if row.when.tzinfo is None:
         raise ValueError("when has no time zone: use datetime.now(UTC)")
-    return [
+    return (
         microseconds(row.when),
         row.kind,
         row.model,
@@ -109,7 +111,7 @@ def to_values(row: LedgerRow) -> Values:
         row.request_id,
         row.estimated,
         row.streamed,
-    ]
+    )
 
 
 def from_values(values: Sequence[Any]) -> LedgerRow:

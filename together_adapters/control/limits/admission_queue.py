@@ -22,6 +22,7 @@ _MAX_PAUSE: Final = 8.0
 _MOST_DOUBLINGS: Final = 10  # of a pause: a service may refuse for hours
 _REFUSAL_SECONDS: Final = 0.05
 _SPACING: Final = 0.7  # share of the time between two requests, from one to the next that tries more at the same time
+_FEW: Final = 2  # requests in flight, of which one alone is half
 _MAX_LEFT: Final = 64  # places in the queue whose requests are over
 _TOO_MANY_REQUESTS: Final = 429
 _OVERLOADED: Final = 503
@@ -30,32 +31,19 @@ _OVERLOADED: Final = 503
 class Ticket:
     """The place of one request in the queue; then, once it is granted, in flight."""
 
-    __slots__ = (
-        "alarm",
-        "entries",
-        "granted",
-        "granted_at",
-        "has_joined",
-        "is_answered",
-        "is_over",
-        "level",
-        "number",
-        "permit",
-        "tokens",
-    )
+    has_joined = False
+    granted = False
+    is_answered = False
+    is_over = False
+    granted_at = inf
+    level = 0  # requests in flight, with this one, when it was granted
+    entries: tuple[Entry, Entry]  # of requests and of tokens, once it is granted
+    permit: Any = None  # of all processes that share the limits
+    alarm: float | None = None  # when the first of the queue must ask again, unless something happens before
 
-    def __init__(self, tokens: int, number: int) -> None:
+    def __init__(self, tokens: float, number: int) -> None:
         self.tokens = tokens  # an estimate
         self.number = number  # order of arrival; a repeated request keeps that of the first
-        self.has_joined = False
-        self.granted = False
-        self.is_answered = False
-        self.is_over = False
-        self.granted_at = inf
-        self.level = 0  # requests in flight, with this one, when it was granted
-        self.entries: tuple[Entry, ...] = ()  # of requests and of tokens
-        self.permit: Any = None  # of all processes that share the limits
-        self.alarm: float | None = None  # when the first of the queue must ask again, unless something happens before
 
     def wake(self) -> None:
         """Tells whoever waits that it is granted, or that its alarm has changed."""
@@ -96,12 +84,13 @@ class AdmissionQueue:
         self._waiting: list[tuple[int, int, Ticket]] = []  # a heap; those that are over are still in it
         self._first: Ticket | None = None  # that has to ask again: the others are not woken
         self._left = 0  # of the queue, those that are over
-        self._numbers = count()
+        self.numbers = count()  # in the order of arrival
         self._ties = count()
         self._rate_limits = (self.requests, self.tokens)
         self._plenty_until = -inf  # the time until when headers need not be read, while there is plenty of both
         self._cause: Cause | None = None
         self._causes: list[Cause] = []  # of the last refusal, among the rates
+        self._accepted_at = -inf
         self._refused_at = -inf
         self._refused_sent = inf  # when that was sent which was refused then
         self._refusals = 0  # of the outage
@@ -121,7 +110,7 @@ class AdmissionQueue:
 
     def number(self) -> int:
         """Returns the next number in the order of arrival."""
-        return next(self._numbers)
+        return next(self.numbers)
 
     def join(self, ticket: Ticket, now: float) -> None:
         """Adds a ticket at the end of the queue, or where its number belongs, unless it was taken back before."""
@@ -130,7 +119,7 @@ class AdmissionQueue:
         ticket.has_joined = True
         if self._idle_since is not None:
             for limit in self._rate_limits:
-                limit.rate.idle += now - self._idle_since
+                limit.idle += now - self._idle_since
             self._idle_since = None
         if not self._waiting and self.permits is None and self._probe is None and self._ready_at(ticket, now) <= now:
             self._grant(ticket, now)
@@ -170,6 +159,19 @@ class AdmissionQueue:
         if self._waiting:
             self.advance(now)
 
+    def finish(
+        self,
+        ticket: Ticket,
+        status: int | None,
+        headers: Mapping[str, str],
+        error: Mapping[str, Any] | None,
+        tokens: int | None,
+        now: float,
+    ) -> None:
+        """Learns from a response, and ends its request: see `answer` and `end`."""
+        self.answer(ticket, status, headers, error, now)
+        self.end(ticket, tokens, now)
+
     def end(self, ticket: Ticket, tokens: int | None, now: float) -> None:
         """Ends what is in flight; `tokens` are those that it used, None if only the estimate is known."""
         if ticket.is_over:
@@ -178,11 +180,13 @@ class AdmissionQueue:
         self.in_flight -= 1
         if self._probe is ticket:
             self._probe = None
-        for limit, entry in zip(self._rate_limits, ticket.entries, strict=True):
-            if limit.window is not None:
-                limit.window.forget(entry)
+        request_entry, token_entry = ticket.entries
+        if (window := self.requests.window) is not None:
+            window.forget(request_entry)
+        if (window := self.tokens.window) is not None:
+            window.forget(token_entry)
         if tokens is not None:
-            self.tokens.settle(ticket.entries[1], tokens)
+            self.tokens.settle(token_entry, tokens)
         if self.permits is not None and ticket.permit is not None:
             self.permits.end(ticket.permit, tokens)
         if self._waiting:
@@ -225,7 +229,7 @@ class AdmissionQueue:
     def divide(self, parts: int, now: float) -> None:
         """Keeps to a part of the limits that were set, as other processes do."""
         for limit in self._rate_limits:
-            limit.rate.divide(parts)
+            limit.divide(parts)
         self.concurrency.divide(parts)
         self.advance(now)
 
@@ -262,7 +266,11 @@ class AdmissionQueue:
             ready = max(ready, self._probe.granted_at + self._refusal_seconds)
         if self.concurrency.is_learned and self.concurrency.is_new(self.in_flight + 1, now):
             ready = max(ready, self._granted_at + _SPACING * self._interval)  # two at once may be refused for their rate
-        return max(ready, self.requests.ready_at(1, now), self.tokens.ready_at(ticket.tokens, now))
+        if self.requests.is_limited:
+            ready = max(ready, self.requests.ready_at(1, now))
+        if self.tokens.is_limited:
+            ready = max(ready, self.tokens.ready_at(ticket.tokens, now))
+        return ready
 
     def _grant(self, ticket: Ticket, now: float) -> None:
         self.in_flight += 1
@@ -272,20 +280,29 @@ class AdmissionQueue:
             if self._granted_at > -inf:
                 self._interval += (min(now - self._granted_at, _MAX_PAUSE) - self._interval) / 8
             self._granted_at = now
-        ticket.entries = self.requests.take(1, now), self.tokens.take(ticket.tokens, now)
+        requests, tokens = self.requests, self.tokens
+        ticket.entries = request_entry, token_entry = requests.take(1, now), tokens.take(ticket.tokens, now)
+        if requests.window is not None:
+            requests.window.send(request_entry, now)
+        if tokens.window is not None:
+            tokens.window.send(token_entry, now)
         if self._is_probing:
             self._probe = ticket
         ticket.granted = True
         ticket.wake()
 
     def _accept(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
-        if not self._refused_sent <= ticket.granted_at < self._refused_at:  # else its level counts one that was refused
+        is_alone = ticket.level == 1 and self.concurrency.value > _FEW  # which says nothing of more
+        if not (is_alone or self._refused_sent <= ticket.granted_at < self._refused_at):  # its level counts one that was refused
             self.concurrency.accept(ticket.level, now)
         if ticket.granted_at >= self._refused_at and self._is_probing:
             self._recover(now)
         requests, tokens = self._rate_limits
-        requests.rate.accept(now)
-        tokens.rate.accept(now)
+        if requests.is_binding:
+            requests.accept(now, self._accepted_at)
+        if tokens.is_binding:
+            tokens.accept(now, self._accepted_at)
+        self._accepted_at = now
         if now >= self._plenty_until or requests.total >= requests.plenty or tokens.total >= tokens.plenty:
             self._read(ticket, useful_headers(headers), now)
 
@@ -301,7 +318,7 @@ class AdmissionQueue:
         if self._cause != "concurrency":
             self._recovered_at = now
         for limit in self._rate_limits:
-            limit.rate.recover(now)
+            limit.recover(now)
 
     def _refuse(self, ticket: Ticket, headers: Mapping[str, str], error: Mapping[str, Any] | None, now: float) -> None:
         seconds_asked = pause(_TOO_MANY_REQUESTS, headers)
@@ -319,7 +336,7 @@ class AdmissionQueue:
         if cause is None and not goes_on:  # may be of both, and is taken for both then
             is_new = self.concurrency.is_new(level, now)
             is_concurrency = is_new or (not seconds_asked and self.concurrency.is_highest(level))
-            if is_new and not any(limit.rate.is_fast(now) for limit in self._rate_limits):
+            if is_new and not any(limit.is_fast(now) for limit in self._rate_limits):
                 cause = "concurrency"
         self._cause = cause
         self._refused_at = now
@@ -344,7 +361,7 @@ class AdmissionQueue:
 
     def _pause(self, ticket: Ticket) -> float:
         """Returns the seconds until the next try: at least those until the next request would have come, and ever more."""
-        steps = (limit.rate.step(entry.amount) for limit, entry in zip(self._rate_limits, ticket.entries, strict=True))
+        steps = (limit.step(entry.amount) for limit, entry in zip(self._rate_limits, ticket.entries, strict=True))
         return min(max(self._first_pause, *steps) * 2.0 ** min(self._refusals - 1, _MOST_DOUBLINGS), _MAX_PAUSE)
 
     def _count_refusal(self, ticket: Ticket, now: float) -> None:

@@ -49,6 +49,11 @@ class Window:
         """Whether a request may be sent that the headers do not allow."""
         return self._windows <= 0 and self.test is None
 
+    def send(self, entry: Entry, now: float) -> None:
+        """Learns that a request is sent: beyond what is allowed, it is a test."""
+        if self.is_used_up(entry.total - entry.amount, now):
+            self.test = entry
+
     def accept(self, entry: Entry) -> None:
         """Learns that a request was accepted."""
         if self.test is entry:

@@ -70,7 +70,7 @@ class Limiter:
             raise ConfigurationError(f"max_concurrency={max_concurrency!r} must be at least 1")
         self.queue = AdmissionQueue(requests_per_minute, tokens_per_minute, max_concurrency)
         self.clock = clock
-        self._inbox: deque[Callable[[float], object]] = deque()
+        self._inbox: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._lock = Lock()
 
     def share(self, permits: Permits) -> None:
@@ -82,23 +82,29 @@ class Limiter:
         if self.queue.permits is not None:
             self.queue.permits.close()
 
-    def turn(self, tokens: int, number: int | None = None) -> LimiterTurn:
+    @property
+    def limits_tokens(self) -> bool:
+        """Whether the next request needs an estimate of its tokens."""
+        return self.queue.tokens.is_limited or self.queue.permits is not None
+
+    def turn(self, tokens: float | None, number: int | None = None) -> LimiterTurn:
         """Returns the turn of a request, which has yet to join the queue.
 
         Args:
-            tokens: An estimate of what it uses.
+            tokens: An estimate of what it uses; None for the average of late, which is as good while nothing limits tokens.
             number: The number of the call's last request, which the next one takes over.
         """
-        return LimiterTurn(self, tokens, self.queue.number() if number is None else number)
+        return LimiterTurn(self, tokens, number)
 
-    def tell(self, event: Callable[[float], object]) -> None:
-        """Hands an event to the queue, with the time; here, or in the thread that is at it."""
+    def tell(self, event: Callable[..., object], *details: Any) -> None:
+        """Hands an event to the queue, with its details and the time; here, or in the thread that is at it."""
         inbox, lock = self._inbox, self._lock
-        inbox.append(event)
+        inbox.append((event, details))
         while inbox and lock.acquire(blocking=False):
             try:
                 while inbox:
-                    inbox.popleft()(self.clock())
+                    event, details = inbox.popleft()
+                    event(*details, self.clock())
             finally:
                 lock.release()
 
@@ -133,20 +139,21 @@ def _per_minute(rate: float) -> float | None:
 class LimiterTurn(Ticket):
     """The turn of one request: join the queue, wait if that does not grant it, then end it by `release` or `cancel`."""
 
-    __slots__ = ("_has_asked", "_limiter", "_wake", "waited")
+    waited = 0.0  # seconds
+    _has_asked = False
+    _wake: Callable[[], object] | None = None
 
-    def __init__(self, limiter: Limiter, tokens: int, number: int) -> None:
-        super().__init__(tokens, number)
-        self.waited = 0.0  # seconds
+    def __init__(self, limiter: Limiter, tokens: float | None, number: int | None) -> None:
+        queue = limiter.queue
+        self.tokens = queue.tokens.average if tokens is None else tokens
+        self.number = next(queue.numbers) if number is None else number
         self._limiter = limiter
-        self._has_asked = False
-        self._wake: Callable[[], object] | None = None
 
     def join(self) -> bool:
         """Joins the queue, unless it has; returns whether the request may be sent already."""
         if not (self._has_asked or self.is_over):
             self._has_asked = True
-            self._limiter.tell(self._enter)
+            self._limiter.tell(self._limiter.queue.join, self)
         return self.granted
 
     def wait(self, deadline: float | None) -> bool:
@@ -188,11 +195,10 @@ class LimiterTurn(Ticket):
 
     def headers(self, status: int, headers: Mapping[str, str]) -> None:
         """Tells the head of a response whose body follows."""
-        self._limiter.tell(lambda now: self._limiter.queue.answer(self, status, headers, None, now))
+        self._limiter.tell(self._limiter.queue.answer, self, status, headers, None)
 
     def release(
         self,
-        *,
         status: int | None,
         headers: Mapping[str, str] = {},
         tokens: int | None = None,
@@ -206,18 +212,12 @@ class LimiterTurn(Ticket):
             tokens: The tokens that it used; None if nobody knows.
             error: The body of a refusal.
         """
-        queue = self._limiter.queue
-
-        def end(now: float) -> None:
-            queue.answer(self, status, headers, error, now)
-            queue.end(self, tokens, now)
-
-        self._limiter.tell(end)
+        self._limiter.tell(self._limiter.queue.finish, self, status, headers, error, tokens)
 
     def cancel(self) -> None:
         """Gives the place back, whether it waits or is in flight."""
         if not self.is_over:
-            self._limiter.tell(self._leave)
+            self._limiter.tell(self._limiter.queue.leave, self)
 
     def wake(self) -> None:
         """Wakes whoever waits. The loop of one that never ran on may be closed."""
@@ -225,13 +225,7 @@ class LimiterTurn(Ticket):
             try:
                 self._wake()
             except RuntimeError:
-                self._limiter.tell(self._leave)
-
-    def _enter(self, now: float) -> None:
-        self._limiter.queue.join(self, now)
-
-    def _leave(self, now: float) -> None:
-        self._limiter.queue.leave(self, now)
+                self._limiter.tell(self._limiter.queue.leave, self)
 
     def _ask(self) -> None:
         """Asks again, after an alarm or a call."""

@@ -22,6 +22,8 @@ _PAIRS: Final = {
     cause: [(f"{prefix}-limit{form}", f"{prefix}-remaining{form}") for form in ("", "-dynamic")]
     for cause, prefix in _PREFIXES.items()
 }
+_REQUEST_ID: Final = b"x-request-id"
+_RAY: Final = b"cf-ray"  # of the gateway in front of the service, where it gives no other
 _OTHERS: Final = ("x-ratelimit-reset", "x-ratelimit-reset-dynamic", "retry-after", "retry-after-ms")
 _NAMES: Final = {
     name.encode(): name for name in (*_OTHERS, *(name for pairs in _PAIRS.values() for pair in pairs for name in pair))
@@ -39,11 +41,18 @@ class Allowance:
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Returns the id that the service gave a request."""
-    return headers.get("x-request-id") or headers.get("cf-ray")
+    found: bytes | None = None
+    for name, value in getattr(headers, "raw", ()):  # those of HTTP libraries are slow to search
+        if name == _REQUEST_ID and value:
+            found = value
+            break
+        if name == _RAY:
+            found = value
+    return found.decode("latin-1") if found else headers.get("x-request-id") or headers.get("cf-ray")
 
 
 def useful_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Returns the headers of rate limits, with names in lower case. Those of HTTP libraries are slow to search."""
+    """Returns the headers of rate limits, with names in lower case."""
     raw = getattr(headers, "raw", None)
     if raw is None:
         return {name.lower(): value for name, value in headers.items() if name.lower() in _NAMES.values()}

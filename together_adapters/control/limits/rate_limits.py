@@ -10,50 +10,33 @@ from together_adapters.control.limits.rate_headers import Cause, allowance
 from together_adapters.control.limits.rates import Entry, Rate
 
 
-class RateLimit:
+class RateLimit(Rate):
     """The pace of requests or tokens, and their window, if headers describe one."""
 
-    __slots__ = ("cause", "plenty", "rate", "total", "window")
-
     def __init__(self, cause: Cause, per_minute: float | None) -> None:
+        super().__init__(per_minute)
         self.cause: Cause = cause
-        self.rate = Rate(per_minute)
-        self.total = 0.0  # units, of all time
         self.window: Window | None = None  # if headers describe one
         self.plenty = 0.0  # units sent until which headers need not be read: they said that much is left, or nothing at all
 
     @property
     def value(self) -> float:
         """Units a second that may be sent for long: at the pace of now, or as headers tell, whichever is lower."""
-        window, pace = self.window, self.rate.value
-        return pace if window is None or window.is_false else min(pace, window.rate)
+        window = self.window
+        return self.pace if window is None or window.is_false else min(self.pace, window.rate)
 
     def ready_at(self, amount: float, now: float) -> float:
         """Returns when `amount` may be sent; not later than `now` if it may be sent now."""
-        window, rate = self.window, self.rate
-        at = -inf if rate.value == inf else rate.ready_at(amount, now)
+        at = -inf if self.pace == inf else super().ready_at(amount, now)
+        window = self.window
         if window is None or not window.is_used_up(self.total, now) or window.may_test:
             return at
-        rate.exhaust(now, window.rate)
+        self.exhaust(now, window.rate)
         return max(at, window.end)
-
-    def take(self, amount: float, now: float) -> Entry:
-        """Counts what is sent now."""
-        entry = self.rate.take(amount, now)
-        if self.window is not None and self.window.is_used_up(self.total, now):
-            self.window.test = entry
-        self.total += amount
-        entry.total = self.total
-        return entry
-
-    def settle(self, entry: Entry, amount: float) -> None:
-        """Corrects an amount that was not exact."""
-        self.total += amount - entry.amount
-        self.rate.settle(entry, amount)
 
     def refuse(self, entry: Entry, now: float, *, is_cause: bool) -> None:
         """Learns that the service refused an entry, and whether because of this limit."""
-        self.rate.refuse(entry, now, is_cause=is_cause)
+        super().refuse(entry, now, is_cause=is_cause)
         if self.window is not None:
             self.window.refuse(entry)
 
@@ -64,6 +47,7 @@ class RateLimit:
         if hint is None:
             return inf
         window = self.window = self.window or Window()
+        self.is_limited = True
         window.accept(entry)
         window.update(entry, hint, now)
         left = window.until - self.total

@@ -29,20 +29,20 @@ _FAST: Final = 0.8  # share of the rate that was refused, from which a refusal m
 _RISE: Final = 1.15  # of what was accepted, from which the limit is another
 _PAUSE_MEMORY: Final = 0.7  # share from one outage to the next
 _MAX_STEP: Final = 15.0  # seconds from one request to the next by an estimate, which may be wrong
+_AVERAGED: Final = 8  # of the last amounts
 _MIN_WINDOW: Final = 0.5  # seconds; the shortest time from which a rate is measured
 
 
 class Entry:
     """What was sent at one time."""
 
-    __slots__ = ("amount", "in_minute", "time", "total", "was_refused")
+    in_minute = False
+    was_refused = False
 
-    def __init__(self, time: float, amount: float) -> None:
+    def __init__(self, time: float, amount: float, total: float) -> None:
         self.time = time
         self.amount = amount
-        self.total = 0.0  # by then, of all time
-        self.in_minute = False
-        self.was_refused = False
+        self.total = total  # of all time, with this
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,14 @@ class Rate:
 
     def __init__(self, per_minute: float | None) -> None:
         self.per_minute = per_minute
-        self.value = inf  # units a second that may be sent now
+        self.pace = inf  # units a second that may be sent now
+        self.is_limited = False  # whether there is a pace to keep to, or there was one
+        self.total = 0.0  # units sent, of all time
+        self.average = 0  # units of late, of those whose amount was an estimate
         self.idle = (
             0.0  # seconds since the last outage in which nobody wanted to send: no time in which the service accepted little
         )
+        self.is_binding = False  # whether a request had to wait for the pace since the last that was accepted
         self._per_minute = per_minute  # that was set; `per_minute` may be a part of it
         self._fixed = inf if per_minute is None else per_minute / MINUTE
         self._next = -inf  # when the next unit is due at the current pace
@@ -80,15 +84,13 @@ class Rate:
         self._requests_before = 0  # the last outage
         self._early = 0  # outages in a row that came after few requests
         self._newest: Entry | None = None
-        self._second = 0.0  # the next of the history
+        self._second = -inf  # the next of the history
         self._history: deque[tuple[float, float, float, int]] = deque(
             maxlen=120
         )  # of each second: time, count, idle and requests
         self._outage_at: float | None = None
         self._outage_idle = 0.0
         self._last_outage: _Outage | None = None
-        self._last: float = -inf  # accepted
-        self._is_binding = False
         self.estimate = inf
 
     @property
@@ -99,7 +101,9 @@ class Rate:
     @estimate.setter
     def estimate(self, rate: float) -> None:
         self._estimate = rate
-        self.value = min(self._fixed, rate)
+        self.pace = min(self._fixed, rate)
+        if self.pace < inf:
+            self.is_limited = True
 
     def ready_at(self, amount: float, now: float) -> float:
         """Returns when `amount` may be sent; not later than `now` if it may be sent now."""
@@ -107,20 +111,20 @@ class Rate:
         if self.per_minute is not None:
             at = max(at, self._minute_at(amount, now))
         if at > now:
-            self._is_binding = True
+            self.is_binding = True
         return at
 
     def take(self, amount: float, now: float) -> Entry:
         """Counts what is sent now."""
-        entry = Entry(now, amount)
-        self._newest = entry
-        if self.value < inf:
+        self.total = total = self.total + amount
+        self._newest = entry = Entry(now, amount, total)
+        if self.pace < inf:
             self._next = max(self._next, now - _BURST) + self.step(amount)
-        if self._mark is None:
-            self._mark = now
-            self._second = now + 1
         if now >= self._second:
-            self._history.append((now, self._count, self.idle, self._requests))
+            if self._mark is None:
+                self._mark = now
+            else:
+                self._history.append((now, self._count, self.idle, self._requests))
             self._second = now + 1
         self._count += amount
         self._requests += 1
@@ -132,24 +136,25 @@ class Rate:
 
     def settle(self, entry: Entry, amount: float) -> None:
         """Corrects an amount that was not exact."""
+        self.average += int(amount - self.average) // _AVERAGED
         difference = amount - entry.amount
-        entry.amount = amount
         if not difference:
             return
-        if self.value < inf:
-            self._next += difference / self.value
+        entry.amount = amount
+        self.total += difference
+        if self.pace < inf:
+            self._next += difference / self.pace
         if entry.in_minute:
             self._in_minute += difference
         if self._mark is not None and entry.time >= self._mark and not entry.was_refused:
             self._count += difference
 
-    def accept(self, now: float) -> None:
-        """Learns that the service accepted a request."""
-        if self._is_binding and self._estimate < inf:
-            self._round += min((now - self._last) / self._round_seconds, 1 / self._round_requests)
-            self._is_binding = False
+    def accept(self, now: float, last: float) -> None:
+        """Learns that the service accepted a request, and when it did so last before."""
+        if self.is_binding and self._estimate < inf:
+            self._round += min((now - last) / self._round_seconds, 1 / self._round_requests)
+            self.is_binding = False
             self.estimate = self._ceiling * _growth(self._round)
-        self._last = now
 
     def divide(self, parts: int) -> None:
         """Keeps to a part of the limit that was set."""
@@ -173,7 +178,7 @@ class Rate:
         if self.estimate >= hint:
             self._ceiling = self.estimate
             self._round = 1.0
-            self._is_binding = False
+            self.is_binding = False
         self._next = max(self._next, now)
 
     def recover(self, now: float) -> None:
@@ -192,7 +197,7 @@ class Rate:
         measured = max(count / max(seconds, _MIN_WINDOW), lowest)
         if measured > 0:
             change = measured / self._ceiling  # 0 at first
-            self._ceiling = min(measured, self.value)  # what was refused was sent at that pace
+            self._ceiling = min(measured, self.pace)  # what was refused was sent at that pace
             self.estimate = self._ceiling * (1 - _DROP)
             if change > _RISE:
                 self._round_requests = _FIRST_ROUND

@@ -178,7 +178,7 @@ class Permits:
         if ticket is not None:
             self._in_flight += 1
             self._ticket = None
-            self._limiter.tell(partial(self._limiter.queue.permit, ticket, permit))
+            self._limiter.tell(self._limiter.queue.permit, ticket, permit)
         if self._closed is not None:
             return 0.0
         return _BEAT_SECONDS if self._in_flight else _IDLE_SECONDS
@@ -191,11 +191,11 @@ class Permits:
                 self._size,
                 error,
             )
-            self._limiter.tell(partial(self._limiter.queue.divide, self._size))
+            self._limiter.tell(self._limiter.queue.divide, self._size)
         self._retry_at = time.monotonic() + _RETRY_SECONDS
         return self._visit()
 
     def _recover(self) -> None:
         _log.warning("the limits are shared again")
         self._retry_at = None
-        self._limiter.tell(partial(self._limiter.queue.divide, 1))
+        self._limiter.tell(self._limiter.queue.divide, 1)
