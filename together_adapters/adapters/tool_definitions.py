@@ -114,9 +114,9 @@ def complete_schema(schema: Any, name: str = "") -> dict[str, Any]:
 
 def resolve_reference(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema whose top is no reference: the definition stands there, beside the others."""
-    schema, visited = dict(schema), set()
-    while isinstance(reference := schema.get("$ref"), str) and reference not in visited:
-        visited.add(reference)
+    schema, seen = dict(schema), set()
+    while isinstance(reference := schema.get("$ref"), str) and reference not in seen:
+        seen.add(reference)
         target: Any = schema
         for key in reference.removeprefix("#/").split("/"):
             target = target.get(key.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None

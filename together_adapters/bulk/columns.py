@@ -252,9 +252,9 @@ class AnswerColumn(NewColumn):
         return {"system": self.system, "params": self.params}
 
     def _steps(self, inputs: Inputs) -> Iterator[Step | Flow[dict[int, Row]]]:
-        return (self._ask(index, prompt) for index, prompt in inputs.items())
+        return (self._prompt_row(index, prompt) for index, prompt in inputs.items())
 
-    def _ask(self, index: int, prompt: Any) -> Flow[dict[int, Row]]:
+    def _prompt_row(self, index: int, prompt: Any) -> Flow[dict[int, Row]]:
         if not isinstance(prompt, str | list):
             return self._failure([index], _wrong_type("a text or a list of messages", prompt))
         messages: Any = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _without_nulls(prompt)

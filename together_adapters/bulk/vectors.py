@@ -197,10 +197,10 @@ def _pack(vector: Floats) -> bytes:
     values = float32_of(vector)
     if not isinstance(values, list):
         return values.astype("<f4").tobytes()  # type: ignore[no-any-return]
-    packed = array("f", values)
+    floats = array("f", values)
     if sys.byteorder == "big":
-        packed.byteswap()
-    return packed.tobytes()
+        floats.byteswap()
+    return floats.tobytes()
 
 
 def _vector_type() -> Callable[[bytes], Vector]:

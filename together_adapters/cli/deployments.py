@@ -81,13 +81,13 @@ def create(
 ) -> Any:
     """Create the deployment NAME. It costs money while it has replicas."""
     autoscaling = _autoscaling(values) or {"min_replicas": 1, "max_replicas": 1}
-    place: dict[str, Any] = {"endpoint_id": endpoint_id, "project_id": project_id}
+    scope: dict[str, Any] = {"endpoint_id": endpoint_id, "project_id": project_id}
     resource = session.client.endpoints.deployments
-    deployment = resource.create(autoscaling=autoscaling, **place, **values)
+    deployment = resource.create(autoscaling=autoscaling, **scope, **values)
     note(f"Created deployment {deployment.id}.")
     if wait and deployment.id:
         with progress_bar("job") as show:
-            deployment = resource.wait(deployment.id, timeout=timeout, progress=show, **place)
+            deployment = resource.wait(deployment.id, timeout=timeout, progress=show, **scope)
     return Result(deployment, lambda deployment: write(f"{deployment.id}\n"))
 
 

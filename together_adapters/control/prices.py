@@ -87,17 +87,17 @@ class PriceBook:
             raise ConfigurationError(f"prices must map names of models to prices, not {type(prices).__name__}")
         self._prices = {str(name).lower(): _valid_price(name, price) for name, price in (prices or {}).items()}
         self._catalogues: dict[int, tuple[Any, dict[str, Any]]] = {}
-        self._found: dict[tuple[str, str], tuple[Config, Any, Price | None]] = {}
+        self._cache: dict[tuple[str, str], tuple[Config, Any, Price | None]] = {}
 
     def find(self, model: str, kind: str, config: Config) -> Price | None:
         """Returns the price of a model for a kind of call; None where nobody says."""
         catalogue = config.memory.results.get("models")
-        found = self._found.get((model, kind))
-        if found is None or found[0] is not config or found[1] is not catalogue:
-            if len(self._found) >= _MAX_MODELS:
-                self._found.clear()
-            found = self._found[model, kind] = (config, catalogue, self._search(model, kind, config))
-        return found[2]
+        cached = self._cache.get((model, kind))
+        if cached is None or cached[0] is not config or cached[1] is not catalogue:
+            if len(self._cache) >= _MAX_MODELS:
+                self._cache.clear()
+            cached = self._cache[model, kind] = (config, catalogue, self._search(model, kind, config))
+        return cached[2]
 
     def _search(self, model: str, kind: str, config: Config) -> Price | None:
         name = model.lower()

@@ -22,7 +22,7 @@ _MAX_PAUSE: Final = 8.0
 _MOST_DOUBLINGS: Final = 10  # of a pause: a service may refuse for hours
 _REFUSAL_SECONDS: Final = 0.05
 _SPACING: Final = 0.7  # share of the time between two requests, from one to the next that tries more at the same time
-_FEW: Final = 2  # requests in flight, of which one alone is half
+_SMALL: Final = 2  # requests in flight, of which one alone is half
 _MAX_LEFT: Final = 64  # places in the queue whose requests are over
 _TOO_MANY_REQUESTS: Final = 429
 _OVERLOADED: Final = 503
@@ -292,7 +292,7 @@ class AdmissionQueue:
         ticket.wake()
 
     def _accept(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
-        is_alone = ticket.level == 1 and self.concurrency.value > _FEW  # which says nothing of more
+        is_alone = ticket.level == 1 and self.concurrency.value > _SMALL  # which says nothing of more
         if not (is_alone or self._refused_sent <= ticket.granted_at < self._refused_at):  # its level counts one that was refused
             self.concurrency.accept(ticket.level, now)
         if ticket.granted_at >= self._refused_at and self._is_probing:

@@ -167,7 +167,7 @@ class LimiterTurn(Ticket):
             while self._has_to_wait(deadline):
                 event.wait(self._seconds(deadline))
                 event.clear()
-                self._ask()
+                self._retry()
         except BaseException:
             self.cancel()
             raise
@@ -187,7 +187,7 @@ class LimiterTurn(Ticket):
                     break
                 with anyio.move_on_after(self._seconds(deadline)):
                     await event.wait()
-                self._ask()
+                self._retry()
         except BaseException:
             self.cancel()
             raise
@@ -227,7 +227,7 @@ class LimiterTurn(Ticket):
             except RuntimeError:
                 self._limiter.tell(self._limiter.queue.leave, self)
 
-    def _ask(self) -> None:
+    def _retry(self) -> None:
         """Asks again, after an alarm or a call."""
         if not self.granted:
             self._limiter.tell(self._limiter.queue.advance)

@@ -41,14 +41,14 @@ class Allowance:
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Returns the id that the service gave a request."""
-    found: bytes | None = None
+    result: bytes | None = None
     for name, value in getattr(headers, "raw", ()):  # those of HTTP libraries are slow to search
         if name == _REQUEST_ID and value:
-            found = value
+            result = value
             break
         if name == _RAY:
-            found = value
-    return found.decode("latin-1") if found else headers.get("x-request-id") or headers.get("cf-ray")
+            result = value
+    return result.decode("latin-1") if result else headers.get("x-request-id") or headers.get("cf-ray")
 
 
 def useful_headers(headers: Mapping[str, str]) -> dict[str, str]:
