@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from math import ceil, floor, log2
+from operator import mul
 from typing import Final, NamedTuple
 
 from pydantic import BaseModel, Field, computed_field, field_validator
@@ -120,18 +122,25 @@ class Distribution(BaseModel):
         return f"min {self.min:,}, p5 {self.p5:,}, median {self.p50:,}, p95 {self.p95:,}, p99 {self.p99:,}, max {self.max:,}"
 
 
-def distribution(counts: Mapping[int, int]) -> Distribution:
-    """Returns the distribution of values that are not negative, by how often each occurs."""
+def distribution(counts: Mapping[int, int], divisor: int = 1) -> Distribution:
+    """Returns the distribution of values that are not negative, by how often each occurs, divided and rounded up."""
     if not counts:
         return Distribution()
+    values = sorted(counts)
+    numbers = [counts[value] for value in values]
+    ranks = [0, *accumulate(numbers)]
     hist: dict[int, int] = {}
-    total = 0
-    for value, count in counts.items():
-        shift = max(0, value.bit_length() - _EXACT_BITS)
-        low = value >> shift << shift
-        hist[low] = hist.get(low, 0) + count
-        total += value * count
-    return Distribution(count=sum(counts.values()), total=total, min=min(counts), max=max(counts), hist=hist)
+    start = 0
+    while start < len(values):
+        first = -(-values[start] // divisor)
+        shift = max(0, first.bit_length() - _EXACT_BITS)
+        low = first >> shift << shift
+        end = bisect_right(values, (low + (1 << shift) - 1) * divisor, start)
+        hist[low] = ranks[end] - ranks[start]
+        start = end
+    quotients = [-(-value // divisor) for value in values] if divisor > 1 else values
+    total = sum(map(mul, quotients, numbers))
+    return Distribution(count=ranks[-1], total=total, min=quotients[0], max=quotients[-1], hist=hist)
 
 
 class Tally:
@@ -165,13 +174,12 @@ class Tally:
         return self._quotients
 
     def _bin(self) -> None:
+        if not self._counts:
+            return
         counts, self._counts = self._counts, Counter()
         self._values += distribution(counts)
         if self._divisor > 1:
-            quotients: Counter[int] = Counter()
-            for value, count in counts.items():
-                quotients[-(-value // self._divisor)] += count
-            self._quotients += distribution(quotients)
+            self._quotients += distribution(counts, self._divisor)
 
 
 class Bin(NamedTuple):

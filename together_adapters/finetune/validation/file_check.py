@@ -98,7 +98,7 @@ class FileChecker:
 
     def check_lines(self, batches: Iterable[bytes]) -> None:
         """Validates the lines of a file, as a `LineReader` yields them."""
-        fast, options = self._fast, self.options
+        options = self.options
         bytearray(ARENA_BYTES)  # Once freed, it makes glibc keep the memory of batches instead of mapping each anew.
         for batch in batches:
             if options.duplicates or options.secrets:
@@ -109,14 +109,31 @@ class FileChecker:
                     self._find_secrets(lines)
             if is_blank(batch):
                 self._add_blank_lines(batch.count(b"\n") + 1)
-                continue
-            rows = None
-            if fast and self.first_format and not isinstance(batch, TruncatedLine):
-                rows = fast.validate(self.first_format, batch)
-            if rows:
-                self.line_number += self.add_valid_rows(rows)
+            elif self.first_format is None:
+                self._check_first_lines(split_lines(batch))
             else:
-                self._check_small_batches(split_lines(batch))
+                self._check_batch(batch)
+
+    def _check_first_lines(self, lines: list[bytes]) -> None:
+        """Validates lines one by one until one has a format, which the fast validator needs, and the others at once."""
+        for index, line in enumerate(lines):
+            if self.first_format is not None:
+                self._check_batch(b"\n".join(lines[index:]))
+                break
+            if is_blank(line):
+                self._add_blank_lines(1)
+            else:
+                self.line_number += 1
+                self._check_line(line)
+
+    def _check_batch(self, batch: bytes) -> None:
+        rows = None
+        if self._fast and self.first_format and not isinstance(batch, TruncatedLine):
+            rows = self._fast.validate(self.first_format, batch)
+        if rows:
+            self.line_number += self.add_valid_rows(rows)
+        else:
+            self._check_small_batches(split_lines(batch))
 
     def _add_blank_lines(self, count: int) -> None:
         """Adds blank lines; those after the limit are counted at once."""
