@@ -1,8 +1,9 @@
 """How well the demo finds and answers on the emulator: hits before and after the rerank; right, refused and wrong answers.
 
-As in the demo, keywords and static embeddings find passages of Python's language reference, its chat model puts the best 20 in
-order, and answers from the first four. `search_questions.json` has two sets of questions, with phrases by which their right passages and
-answers are known; those without a phrase have no answer in the reference. Rules are tuned on `dev` alone; `test` says what they are worth.
+As in the demo, keywords find passages of Python's language reference, its chat model puts the best 20 in order, and answers from the first
+four. `search_questions.json` has two sets of questions, with phrases by which their right passages and answers are known; those without a
+phrase have no answer in the reference. Rules are tuned on `dev` alone; `test` says what they are worth. Both were there before the
+questions of the demo's passages (`together_adapters/demo/questions.txt`), of which none may repeat one of them.
 
     python -m tests.benchmarks.search_quality
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from tests.benchmarks.rerank_quality import load_questions, load_texts
 from together_adapters import Together
-from together_adapters.demo.answering import Reference, full_text, prompt, rank_by_meaning
+from together_adapters.demo.answering import Reference, full_text, prompt, rank_by_questions
 from together_adapters.emulator import serve
 from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL
 
@@ -78,7 +79,7 @@ def measure(part: str) -> Quality:
     quality = Quality()
     with serve() as emulator, Together(api_key="emulator", base_url=emulator.base_url) as client:
         demo = Demo(client, texts)
-        rank_by_meaning(emulator, demo.reference)
+        rank_by_questions(emulator, demo.reference)
         for question, right, phrases in _questions(part, texts):
             before = demo.search(question)
             after = demo.rerank(question, before)

@@ -38,7 +38,8 @@ def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
     assert not [name for name in names if "conformance" in name or name.rpartition("/")[2].startswith("test_")]
     wheel_files = {str(file.relative_to(ROOT)).removeprefix("integrations/") for file in sources()}
     assert wheel_files <= names
-    assert {name for name in names if name.endswith((".json", ".toml"))} >= {
+    assert {name for name in names if name.endswith((".json", ".toml", ".txt"))} >= {
+        "together_adapters/demo/questions.txt",
         "together_adapters/types/models.json",
         "together_adapters/emulator/store/facts.toml",
         "together_adapters/emulator/text/words.toml",

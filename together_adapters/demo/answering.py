@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from operator import add
 from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.demo.corpus import Passage, passages
 from together_adapters.demo.keyword_index import KeywordIndex
+from together_adapters.demo.questions import questions_for
 from together_adapters.demo.service import Service
-from together_adapters.demo.static_embeddings import StaticEmbeddings
+from together_adapters.emulator.text.similarity import relevance
 from together_adapters.resources.rerank_prompts import estimated_tokens
 from together_adapters.types.capabilities import capabilities
 
@@ -26,53 +27,43 @@ INSTRUCTIONS: Final = (
     "passage it rests on, like [2]. If the passages do not answer the question, say that you don't know, and nothing else."
 )
 _UNKNOWN: Final = re.compile(r"\W*I (?:don['\u2019]t|do not) know\b", re.IGNORECASE)
-_FUSION: Final = 10  # of ranks: the higher, the less the first places count
-_MEANING: Final = 0.5  # weight of static embeddings beside common words, in a ranking
 _RANK_TOKENS: Final = 100
 _ANSWER_TOKENS: Final = 500
 _MILLION: Final = 1_000_000
 
 
 class Reference:
-    """Python's language reference, searched without a request: by keywords and by static embeddings."""
+    """Python's language reference, searched without a request: by its words and by those of the questions that it answers."""
 
     def __init__(self) -> None:
         self.passages = passages()
         self.texts = [full_text(passage) for passage in self.passages]
-        self._keywords = KeywordIndex(self.texts)
-        self.embeddings = StaticEmbeddings(self.texts)
+        self._questions = dict(zip(self.texts, questions_for(self.texts), strict=True))
+        self._index = KeywordIndex(self._with_questions(self.texts))
 
     def search(self, question: str) -> list[Passage]:
-        """Returns the passages for a question, the best first; none if no passage shares a word with it.
+        """Returns the passages for a question, the best first; none if no passage shares a word with it."""
+        return [self.passages[position] for position, _ in self._index.search(question, CANDIDATES)]
 
-        Both searches count alike, by rank (reciprocal rank fusion).
-        """
-        by_keywords = [position for position, _ in self._keywords.search(question, len(self.texts))]
-        if not by_keywords:
-            return []
-        scores: defaultdict[int, float] = defaultdict(float)
-        for positions in (by_keywords, self.embeddings.search(question, len(self.texts))):
-            for number, position in enumerate(positions, start=1):
-                scores[position] += 1 / (_FUSION + number)
-        best = sorted(scores, key=lambda position: -scores[position])[:CANDIDATES]
-        return [self.passages[position] for position in best]
+    def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
+        """Returns the relevance of texts, each with its questions; these count twice, since one that is alike says most."""
+        questions = [self._questions.get(text, "") for text in texts]
+        return list(map(add, relevance(question, self._with_questions(texts)), relevance(question, questions)))
+
+    def _with_questions(self, texts: Sequence[str]) -> list[str]:
+        return [f"{text}\n\n{self._questions.get(text, '')}" for text in texts]
 
 
-def rank_by_meaning(emulator: Emulator, reference: Reference) -> None:
-    """Lets an emulator's models rank by the static embeddings, too, as a model does by meaning; by itself it knows words alone."""
+def rank_by_questions(emulator: Emulator, reference: Reference) -> None:
+    """Lets an emulator's models rank passages by the questions that these answer, as a model does by meaning; by itself it compares words."""
     from together_adapters.emulator.engine.passage_ranking import answer_ranking_prompt
-    from together_adapters.emulator.text.similarity import relevance
 
-    def score(query: str, texts: Sequence[str]) -> list[float]:
-        near = reference.embeddings.similarity(query, texts)
-        return [words + _MEANING * meaning for words, meaning in zip(relevance(query, texts), near, strict=True)]
-
-    def ranking(request: Mapping[str, Any]) -> str | None:
+    def ranking(request: Mapping[str, Any]) -> str:
         is_json = (request.get("response_format") or {}).get("type") == "json_schema"
-        answer = answer_ranking_prompt(request["messages"][-1]["content"], as_json=is_json, scorer=score)
-        return answer[0] if answer else None
+        answer = answer_ranking_prompt(request["messages"][-1]["content"], as_json=is_json, scorer=reference.relevance)
+        return answer[0] if answer else ""
 
-    emulator.reply(lambda request: ranking(request) or "", when=lambda request: "<query>" in str(request.get("messages")))
+    emulator.reply(ranking, when=lambda request: "<query>" in str(request.get("messages")))
 
 
 def full_text(passage: Passage) -> str:

@@ -63,7 +63,7 @@ def demo(session: Session, question: str | None, answer_only: bool, mode: Mode |
     """
     if question is not None and not question.strip():
         raise click.UsageError("--question must not be empty")
-    require("the demo", "demo", "bm25s", "wordllama", "starlette", "uvicorn", "jsonschema", "regex")
+    require("the demo", "demo", "bm25s", "starlette", "uvicorn", "jsonschema", "regex")
     has_menu = question is None and not session.as_json and is_terminal(sys.stdin) and is_terminal(sys.stdout)
     questions = iter(read_question, None) if has_menu else [question or QUESTIONS[0]]
     with exit_on_interrupt():

@@ -18,7 +18,7 @@ from together_adapters.demo.answering import (
     is_unanswered,
     prompt,
     rank,
-    rank_by_meaning,
+    rank_by_questions,
     stream_answer,
 )
 from together_adapters.demo.citations import Source, sources
@@ -89,7 +89,7 @@ class Run:
         except APIError as error:
             context = candidates[:CONTEXT]
             selection = f"not ranked: {error}"
-        self.page.line("Search", f"{total}; keywords and static embeddings find {len(candidates)}, {selection}.")
+        self.page.line("Search", f"{total}; keywords find {len(candidates)}, {selection}.")
         return context
 
     def _show_sources(self, citations: list[Source], context: list[Passage], *, is_answered: bool) -> None:
@@ -125,5 +125,5 @@ def start(
     with connect(settings, mode, chat_model=model, rank_model=rank_model, delay=delay) as service:
         reference = Reference()
         if service.emulator is not None:
-            rank_by_meaning(service.emulator, reference)
+            rank_by_questions(service.emulator, reference)
         yield Run(service, reference, page)

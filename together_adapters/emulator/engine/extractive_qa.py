@@ -15,8 +15,8 @@ from together_adapters.emulator.text.features import STOPWORDS, cache_short_text
 from together_adapters.emulator.text.similarity import share, weights
 
 NOT_FOUND: Final = "I don't know: the given context does not answer this question."
-_MIN_SHARE, _STRICT_SHARE = 0.35, 0.6  # of the question, in the best sentence, its title and its passage
-_STRICT_MATCH: Final = 0.85  # of the question, in all passages together
+_MIN_SHARE, _STRICT_SHARE = 0.35, 0.5  # of the question, in the best sentence, its title and its passage
+_STRICT_MATCH: Final = 0.8  # of the question, in all passages together
 _MAX_PASSAGES: Final = 2_000
 Terms = tuple[str, ...]
 _PRONOUN: Final = re.compile(
