@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from together_adapters.control.budget import Budget
-from together_adapters.control.estimates import OutputHistory, kind_of, params_of
+from together_adapters.control.estimates import KINDS, OutputHistory, kind_of
 from together_adapters.control.ledger import Ledger
 from together_adapters.control.limits.limiter import Limiter
 from together_adapters.control.metering import ManyRequests, RequestMeter, operation_here
@@ -145,14 +145,16 @@ class Control:
         if isinstance(step, Operation):
             return ManyRequests(self, step, config)
         call = step.call if isinstance(step, StreamCall) else step
-        if not isinstance(call, Call) or call.method != "POST" or call.meter is not None or (kind := kind_of(call.path)) is None:
+        if not isinstance(call, Call) or call.method != "POST" or call.meter is not None:
+            return None
+        if (kind := KINDS.get(call.path) or kind_of(call.path)) is None:
             return None
         if not self._orphans.empty():
             self._end_orphans()
         operation = operation_here.get()
         if operation is not None and operation.control is not self:
             operation = None
-        return RequestMeter(self, kind, params_of(call.body), config, step, call, operation)
+        return RequestMeter(self, kind, config, step, call, operation)
 
     def pass_by(self, name: str) -> None:
         """Admits what cannot be measured, unless there is a budget."""

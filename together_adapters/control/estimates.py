@@ -75,10 +75,9 @@ class OutputHistory:
 
 def kind_of(path: str) -> str | None:
     """Returns the kind of calls that are posted to a path, however servers let it be written; None if they are free."""
-    kind = KINDS.get(path)
-    if kind is None and ("%" in path or "//" in path or path.endswith("/")):
-        kind = KINDS.get("/" + "/".join(filter(None, unquote(path).split("/"))))
-    return kind
+    if "%" in path or "//" in path or path.endswith("/"):
+        path = "/" + "/".join(filter(None, unquote(path).split("/")))
+    return KINDS.get(path)
 
 
 def params_of(body: Any) -> Mapping[str, Any]:
@@ -176,7 +175,8 @@ def chunk_characters(chunk: Any) -> int:
 
 def usage_tokens(usage: Any) -> Tokens | None:
     """Returns the counts of a usage, flat or nested; None if it has none, or one that no request can have."""
-    get = _fields(usage).get
+    fields = usage if isinstance(usage, dict) else getattr(usage, "__dict__", {})
+    get = fields.get
     prompt, completion, total = counts = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
     if prompt is completion is total is None:
         return None
@@ -184,17 +184,14 @@ def usage_tokens(usage: Any) -> Tokens | None:
         if count is not None and not (isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT):
             return None
     output = int(completion or 0)
-    return Tokens(
-        max(int(total or 0) - output, 0) if prompt is None else int(prompt),
-        _detail(get("prompt_tokens_details"), get("cached_tokens"), "cached_tokens"),
-        output,
-        _detail(get("completion_tokens_details"), get("reasoning_tokens"), "reasoning_tokens"),
-    )
-
-
-def _fields(value: Any) -> Mapping[str, Any]:
-    """Returns the fields of an object or of a model of one."""
-    return value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    tokens = Tokens(max(int(total or 0) - output, 0) if prompt is None else int(prompt), 0, output)
+    cached, of_prompt = get("cached_tokens"), get("prompt_tokens_details")
+    if not (cached is of_prompt is None):
+        tokens.cached = _detail(of_prompt, cached, "cached_tokens")
+    reasoning, of_completion = get("reasoning_tokens"), get("completion_tokens_details")
+    if not (reasoning is of_completion is None):
+        tokens.reasoning = _detail(of_completion, reasoning, "reasoning_tokens")
+    return tokens
 
 
 def _get(fields: Any, name: str) -> Any:
@@ -204,9 +201,7 @@ def _get(fields: Any, name: str) -> Any:
 
 def _detail(nested: Any, flat: Any, name: str) -> int:
     """Returns a count that some servers nest in an object of details, and others do not."""
-    if nested is flat is None:
-        return 0
-    count = None if nested is None else _fields(nested).get(name)
+    count = None if nested is None else _get(nested, name)
     count = flat if count is None else count
     return int(count) if isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT else 0
 

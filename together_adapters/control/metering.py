@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pydantic_core import from_json
 
 from together_adapters.control import estimates
+from together_adapters.control.limits.limiter import LimiterTurn
 from together_adapters.control.limits.rate_headers import request_id
 from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
 from together_adapters.control.rows import Values, encode_tags, units
@@ -33,7 +34,6 @@ from together_adapters.transport.retry import Failure
 
 if TYPE_CHECKING:
     from together_adapters.control.control import Control
-    from together_adapters.control.limits.limiter import LimiterTurn
     from together_adapters.transport.config import Config
 
 T = TypeVar("T")
@@ -94,8 +94,6 @@ class OperationMeter(ABC):
 
     def after_admission(self, step: Any, meter: RequestMeter | None) -> Any:
         """Returns a step to perform once the budget has room for the operation: at once, or after the catalogue is asked for prices."""
-        if self.control.budget_guard is None:
-            return step
         dollars = self._cost(self.estimate, self.estimated_amount)
         if dollars is None and self.model and "models" not in self._config.memory.results:
             return self._with_catalogue(step if meter is None else _with_meter(step, meter))
@@ -177,7 +175,7 @@ class ManyRequests(OperationMeter):
     @property
     def step(self) -> Any:
         """The step to perform."""
-        return self.after_admission(self._step, None)
+        return self._step if self.control.budget_guard is None else self.after_admission(self._step, None)
 
     def __enter__(self) -> Self:
         self._token = operation_here.set(self)
@@ -245,12 +243,12 @@ class RequestMeter(OperationMeter):
         self,
         control: Control,
         kind: str,
-        params: Mapping[str, Any],
         config: Config,
         step: Any,
         call: Call[Any],
         operation: ManyRequests | None,
     ) -> None:
+        params = call.body if isinstance(call.body, dict) else estimates.params_of(call.body)
         model = str(params.get("model") or params.get("model_id") or "")
         super().__init__(control, kind, model, config)
         if step is not call:
@@ -283,7 +281,9 @@ class RequestMeter(OperationMeter):
             if isinstance(step, AudioStreamCall):
                 step = replace(step, from_bytes=self._chunk_parser(step.from_bytes))
             step = replace(step, parse=self._chunk_parser(step.parse))
-        return step if self._operation is not None else self.after_admission(step, self)
+        if self._operation is not None or self.control.budget_guard is None:
+            return step
+        return self.after_admission(step, self)
 
     @property
     def meter(self) -> Self:
@@ -309,7 +309,8 @@ class RequestMeter(OperationMeter):
         if self._turn is not None:
             return None
         limiter = self.control.limiter
-        self._turn = turn = limiter.turn(self._limited_tokens() if limiter.limits_tokens else None, self._number)
+        is_limited = limiter.queue.tokens.is_limited or limiter.queue.permits is not None
+        self._turn = turn = LimiterTurn(limiter, self._limited_tokens() if is_limited else None, self._number)
         self._number = turn.number
         return None if turn.join() else turn
 

@@ -82,19 +82,9 @@ class Limiter:
         if self.queue.permits is not None:
             self.queue.permits.close()
 
-    @property
-    def limits_tokens(self) -> bool:
-        """Whether the next request needs an estimate of its tokens."""
-        return self.queue.tokens.is_limited or self.queue.permits is not None
-
-    def turn(self, tokens: float | None, number: int | None = None) -> LimiterTurn:
-        """Returns the turn of a request, which has yet to join the queue.
-
-        Args:
-            tokens: An estimate of what it uses; None for the average of late, which is as good while nothing limits tokens.
-            number: The number of the call's last request, which the next one takes over.
-        """
-        return LimiterTurn(self, tokens, number)
+    def turn(self, tokens: float) -> LimiterTurn:
+        """Returns the turn of a request of so many tokens, which has yet to join the queue."""
+        return LimiterTurn(self, tokens)
 
     def tell(self, event: Callable[..., object], *details: Any) -> None:
         """Hands an event to the queue, with its details and the time; here, or in the thread that is at it."""
@@ -137,13 +127,19 @@ def _per_minute(rate: float) -> float | None:
 
 
 class LimiterTurn(Ticket):
-    """The turn of one request: join the queue, wait if that does not grant it, then end it by `release` or `cancel`."""
+    """The turn of one request: join the queue, wait if that does not grant it, then end it by `release` or `cancel`.
+
+    Args:
+        limiter: Who grants it.
+        tokens: An estimate of what it uses; None for the average of late, which is as good while nothing limits tokens.
+        number: The number of the call's last request, which the next one takes over.
+    """
 
     waited = 0.0  # seconds
     _has_asked = False
     _wake: Callable[[], object] | None = None
 
-    def __init__(self, limiter: Limiter, tokens: float | None, number: int | None) -> None:
+    def __init__(self, limiter: Limiter, tokens: float | None, number: int | None = None) -> None:
         queue = limiter.queue
         self.tokens = queue.tokens.average if tokens is None else tokens
         self.number = next(queue.numbers) if number is None else number
