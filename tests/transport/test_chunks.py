@@ -1,7 +1,10 @@
-"""Chunks of HTTP that are joined before h11 gets them: it reads the same body, and refuses the same."""
+"""Chunks of HTTP that are joined before h11 gets them, or pass it by: the body is the same, and what is refused."""
 
 from __future__ import annotations
 
+import socket
+import time
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +12,9 @@ import h11
 import pytest
 from hypothesis import given, strategies
 
-from tests.conftest import count_function_calls
+import together_adapters as ta
+from tests.conftest import Flavour, count_function_calls
+from tests.transport.conftest import RawServer
 from together_adapters.transport.network import ChunkJoiner
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -38,14 +43,21 @@ BODIES = strategies.tuples(strategies.lists(CHUNKS, max_size=8), strategies.list
 )
 
 
-def read(first: bytes, reads: list[bytes]) -> tuple[bytes, str]:
-    """Return the body that h11 reads, and how it ends; the first bytes come with the head."""
+def read(first: bytes, reads: list[bytes], joiner: ChunkJoiner | None = None) -> tuple[bytes, str]:
+    """Return the body that h11 reads, and how it ends; the first bytes come with the head. A joiner may read past h11."""
     connection = h11.Connection(h11.CLIENT)
     request = h11.Request(method="GET", target="/", headers=[("host", "a")])
     connection.send(request)
     connection.send(h11.EndOfMessage())
     body = b""
     for data in [HEAD + first, *filter(None, reads), b""]:
+        if joiner and joiner.is_between:
+            body += joiner.take(data)
+            if (remainder := joiner.release()) is None:
+                continue
+            data = remainder
+        elif joiner and not data.startswith(HEAD):
+            data = joiner.join(data)
         connection.receive_data(data)
         try:
             while (event := connection.next_event()) is not h11.NEED_DATA:
@@ -70,6 +82,7 @@ def test_h11_reads_the_same(body: bytes, cuts: list[int]) -> None:
     joined = [joiner.join(data) for data in reads]
     assert read(first, joined) == read(first, reads)
     assert all(joined[index] for index, data in enumerate(reads) if data)
+    assert read(first, reads, ChunkJoiner(first)) == read(first, reads)
 
 
 @given(strategies.lists(CHUNKS, min_size=1, max_size=4))
@@ -81,6 +94,7 @@ def test_every_place_of_a_cut(chunks: list[bytes]) -> None:
         assert read(body[:cut], [joiner.join(body[cut:])]) == expected
         joiner = ChunkJoiner(b"")
         assert read(b"", [joiner.join(body[:cut]), joiner.join(body[cut:])]) == expected
+        assert read(b"", [b"1\r\na\r\n", body[:cut], body[cut:]], ChunkJoiner(b"")) == (b"a" + expected[0], expected[1])
 
 
 def test_content_is_never_held_back() -> None:
@@ -103,3 +117,60 @@ def test_a_read_is_one_step_of_h11(count: int) -> None:
     assert bytes(connection.next_event().data) == b"ab" * count
     assert connection.next_event() is h11.NEED_DATA
     assert count_function_calls(lambda: ChunkJoiner(b"").join(b"2\r\nab\r\n" * count)) < 12
+
+
+def chunk(content: bytes) -> bytes:
+    """Return a chunk."""
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+WORDS = [f"word{number} " for number in range(12)]
+EVENTS = [chunk(b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % word.encode()) for word in WORDS]
+DONE = chunk(b"data: [DONE]\n\n")
+END = b"0\r\n\r\n"
+PACED: dict[str, tuple[list[bytes], type[Exception] | None, int]] = {
+    # Writes, the error, and for how many reads of the body h11 is asked at most.
+    "alone": ([*EVENTS, DONE, END], None, 3),
+    "end with the last": ([*EVENTS, DONE + END], None, 3),
+    "several": ([b"".join(EVENTS[:5]), b"".join(EVENTS[5:]), DONE, END], None, 4),
+    "extension": ([*EVENTS[:6], EVENTS[6].replace(b"\r\n", b";a=b\r\n", 1), *EVENTS[7:], DONE, END], None, 16),
+    "cut in a chunk": ([*EVENTS[:6], EVENTS[6][:20], EVENTS[6][20:], *EVENTS[7:], DONE, END], None, 6),
+    "cut in a size": ([*EVENTS[:6], EVENTS[6][:1], EVENTS[6][1:], *EVENTS[7:], DONE, END], None, 6),
+    "no end": ([*EVENTS], ta.IncompleteStreamError, 3),
+    "ends in a chunk": ([*EVENTS, DONE[:9]], ta.IncompleteStreamError, 4),
+    "no size": ([*EVENTS, b"zz\r\n" + DONE], ta.IncompleteStreamError, 3),
+    "no end of a chunk": ([*EVENTS, b"3\r\n:a\n" + DONE], ta.IncompleteStreamError, 3),
+}
+
+
+@pytest.mark.parametrize("kind", PACED)
+def test_chunks_that_come_alone_pass_by_h11(
+    flavour: Flavour, raw_server: RawServer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    writes, error, limit = PACED[kind]
+    connections: list[Any] = []
+    fed: list[bytes] = []
+    receive = h11.Connection.receive_data
+
+    def send(connection: socket.socket) -> None:
+        connections.append(connection.getpeername())
+        for data in [HEAD, *writes]:
+            connection.sendall(data)
+            time.sleep(0.02)
+
+    def counted(connection: Any, data: bytes) -> None:
+        fed.append(data)
+        receive(connection, data)
+
+    monkeypatch.setattr(h11.Connection, "receive_data", counted)
+    raw_server.answer(send, close=error is not None)
+    client = flavour.client(base_url=raw_server.base_url, max_retries=0)
+    for _ in range(2):
+        texts: list[str] = []
+        fed.clear()
+        stream = flavour.run(client.chat.completions.create(model="m", messages=[{"role": "user", "content": "a"}], stream=True))
+        with pytest.raises(error) if error else nullcontext():
+            texts.extend(piece.choices[0].delta.content for piece in flavour.iterate(stream))
+        assert texts == WORDS
+        assert len(fed) - 1 <= limit
+    assert error or len({*connections}) == 1

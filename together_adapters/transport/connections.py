@@ -394,6 +394,8 @@ class AsyncShardedTransport:
 class _ShardStream:
     """A response body of either flavour that releases its shard when it is closed."""
 
+    is_direct = True  # for `network.complete_chunks`
+
     def __init__(self, stream: Any, shards: Shards[Any], shard: Shard[Any]) -> None:
         self._stream = stream
         self._shards = shards

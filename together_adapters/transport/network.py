@@ -2,15 +2,15 @@
 
 It limits each read, so a server that sends a byte now and then holds a call for ever; it reports a connection that the server had
 closed after the last response like one that failed with the request; and it takes many steps for a chunk of a body, of which streamed
-events have one for each token. Both flavours side by side. Connections of an HTTP client that the caller supplies do not have this:
-there a limit is checked between parts of the body, and httpcore tells which connection is reused.
+events have one for each token: it reads the first here, and all that is not a complete chunk. Both flavours side by side. Connections
+of an HTTP client that the caller supplies do not have this: there a limit is checked between parts of the body, and httpcore tells
+which connection is reused.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from together_adapters.transport.http_library import error_names
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from together_adapters.transport.http_library import HTTPResponse
 
 MAX_HEAD = 256 * 1024  # bytes before the body; only a server that sends informational responses without end gets there
+READ_SIZE = 64 * 1024
 _WRITE_SIZE = 16 * 1024
 _BROKEN = ("ReadError", "WriteError")
 _HEAD = re.compile(rb"HTTP/1\.1 2.*?\n\r?\n", re.DOTALL)
@@ -78,6 +79,16 @@ def begin_body(response: HTTPResponse, read_timeout: float | None) -> None:
             vars(stream)["read"] = stream.read_body  # so that a read of a stream costs little
 
 
+def complete_chunks(response: HTTPResponse) -> ChunkJoiner | None:
+    """Returns what reads the chunks of an event stream from the connection, past the HTTP library; None for other responses.
+
+    Around a body that is not that of our transport there is somebody who reads it as well, as a recorder does.
+    """
+    stream = response.extensions.get("network_stream")
+    is_direct = getattr(response.stream, "is_direct", False)
+    return stream.chunks if is_direct and isinstance(stream, _Stream) else None
+
+
 def watch(transport: Any) -> Any:
     """Returns a transport of either library and flavour whose connections will have streams of this module."""
     pool = transport._pool
@@ -87,23 +98,56 @@ def watch(transport: Any) -> Any:
 
 
 class ChunkJoiner:
-    """Makes one chunk of those that are complete in a read. All else is passed on as it is, for the HTTP library to judge.
+    """Makes one chunk of those that are complete in a read, or reads them past the HTTP library, which takes many steps for each.
 
-    Nothing follows what it does not know, such as the end of the body or the extensions of a chunk.
+    All else is passed on as it is, for the library to judge. Nothing follows what it does not know, such as the end of the body or
+    the extensions of a chunk.
     """
 
-    def __init__(self, content: bytes) -> None:
-        """`content` is what the HTTP library has of the body already."""
+    def __init__(self, content: bytes, read: Any = None) -> None:
+        """`content` is what the HTTP library has of the body already, `read` reads from the network."""
+        self.is_between = False  # the library got nothing but complete chunks in the last read, and has the content of no other
+        self._read = read
+        self._remainder: bytes | None = None  # what the library gets in place of the next read
         self._rest = 0  # bytes to come of the last chunk, with the end of its line
         self._line = b""  # what has come of the line with the size of the next chunk
         self._is_over = False
-        self.join(content)
+        self._split(content)
 
     def join(self, data: bytes) -> bytes:
-        """Returns what to pass on in place of a read."""
-        if self._is_over:
+        """Returns what to pass on in place of a read: what is complete as one chunk."""
+        begin, contents, end = self._split(data)
+        self.is_between = begin == 0 and end == len(data) > 0
+        if len(contents) < 2:
             return data
-        begin = position = self._end_of_begun_chunk(data)
+        content = b"".join(contents)
+        return b"%b%x\r\n%b\r\n%b" % (data[:begin], len(content), content, data[end:])
+
+    def take(self, data: bytes) -> bytes:
+        """Returns the content of a read of which the HTTP library gets nothing but what is not a complete chunk."""
+        _, contents, end = self._split(data)
+        if end < len(data) or not data:
+            self.is_between, self._remainder = False, data[end:]
+        return b"".join(contents)
+
+    def release(self) -> bytes | None:
+        """Returns, once, what the HTTP library gets in place of a read."""
+        remainder, self._remainder = self._remainder, None
+        return remainder
+
+    def read(self, timeout: float | None) -> bytes:
+        """Reads past the HTTP library, which `is_between` allows."""
+        return self.take(self._read(READ_SIZE, seconds_of(timeout)))
+
+    async def read_async(self, timeout: float | None) -> bytes:
+        """The same for a task."""
+        return self.take(await self._read(READ_SIZE, seconds_of(timeout)))
+
+    def _split(self, data: bytes) -> tuple[int, list[bytes], int]:
+        """Returns where complete chunks begin, their contents, and where they end."""
+        if self._is_over:
+            return 0, [], 0
+        begin = position = self._end_of_begun_chunk(data) if self._rest or self._line else 0
         contents: list[bytes] = []
         while position < len(data):
             size = _SIZE.match(data, position)
@@ -120,10 +164,7 @@ class ChunkJoiner:
                 break
             contents.append(data[start:end])
             position = end + 2
-        if len(contents) < 2:
-            return data
-        content = b"".join(contents)
-        return b"%b%x\r\n%b\r\n%b" % (data[:begin], len(content), content, data[position:])
+        return begin, contents, position
 
     def _end_of_begun_chunk(self, data: bytes) -> int:
         """Returns where a chunk ends that has begun in an earlier read."""
@@ -150,6 +191,7 @@ class _Stream:
         self.inner = stream
         self.has_served = False  # a response has arrived on this connection
         self.in_body = False
+        self.chunks: ChunkJoiner | None = None  # of a stream of events
         self._head = b""  # the head, and what came with it
         self._head_size = 0  # bytes of the head
         self._deadline: float | None = None  # for the head
@@ -163,10 +205,11 @@ class _Stream:
         self.read_body = self.inner.read
         is_chunked = response.headers.get("transfer-encoding", "").lower() == "chunked"
         if is_chunked and "event-stream" in response.headers.get("content-type", "") and (head := _HEAD.match(self._head)):
-            self.read_body = self._joining(ChunkJoiner(self._head[head.end() :]).join)
+            self.chunks = ChunkJoiner(self._head[head.end() :], self.inner.read)
+            self.read_body = self._joining(self.chunks)
         self._head = b""
 
-    def _joining(self, join: Callable[[bytes], bytes]) -> Any:
+    def _joining(self, chunks: ChunkJoiner) -> Any:
         """Returns the method of the flavour that reads and joins chunks."""
         raise NotImplementedError
 
@@ -174,7 +217,7 @@ class _Stream:
         """Called before every write; returns whether it is the first one of a request."""
         if not self._head_size:
             return False
-        self._head_size, self._deadline, self.in_body, self._head = 0, None, False, b""
+        self._head_size, self._deadline, self.in_body, self._head, self.chunks = 0, None, False, b"", None
         vars(self).pop("read", None)
         return True
 
@@ -209,9 +252,14 @@ class _Stream:
 class Stream(_Stream):
     """A synchronous network stream."""
 
-    def _joining(self, join: Callable[[bytes], bytes]) -> Any:
+    def _joining(self, chunks: ChunkJoiner) -> Any:
         read = self.inner.read
-        return lambda max_bytes, timeout=None: join(read(max_bytes, timeout))
+
+        def read_and_join(max_bytes: int, timeout: float | None = None) -> bytes:
+            remainder = chunks.release()
+            return chunks.join(read(max_bytes, timeout)) if remainder is None else remainder
+
+        return read_and_join
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.in_body:
@@ -243,11 +291,12 @@ class Stream(_Stream):
 class AsyncStream(_Stream):
     """An asynchronous network stream."""
 
-    def _joining(self, join: Callable[[bytes], bytes]) -> Any:
+    def _joining(self, chunks: ChunkJoiner) -> Any:
         read = self.inner.read
 
         async def read_and_join(max_bytes: int, timeout: float | None = None) -> bytes:
-            return join(await read(max_bytes, timeout))
+            remainder = chunks.release()
+            return chunks.join(await read(max_bytes, timeout)) if remainder is None else remainder
 
         return read_and_join
 

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from together_adapters.transport.call import AudioStreamCall
 from together_adapters.transport.http_requests import check_deadline, failure_of, is_encoded
-from together_adapters.transport.network import ReadTimeout, Until, begin_body, until
+from together_adapters.transport.network import ReadTimeout, Until, begin_body, complete_chunks, until
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.sse import EventParser
 
@@ -221,7 +221,11 @@ def read_body(http_response: HTTPResponse) -> Generator[bytes, None, None]:
     """Yields an empty read, which starts the generator so that dropping it closes the response, and then those of the body."""
     try:
         yield b""
-        yield from http_response.iter_bytes() if is_encoded(http_response) else cast(Iterable[bytes], http_response.stream)
+        chunks, limits = complete_chunks(http_response), http_response.request.extensions.get("timeout", {})
+        for data in http_response.iter_bytes() if is_encoded(http_response) else cast(Iterable[bytes], http_response.stream):
+            yield data
+            while chunks is not None and chunks.is_between:
+                yield chunks.read(limits["read"])
     finally:
         http_response.close()
 
@@ -231,8 +235,11 @@ async def read_body_async(http_response: HTTPResponse) -> AsyncGenerator[bytes]:
     try:
         yield b""
         stream = http_response.aiter_bytes() if is_encoded(http_response) else cast(AsyncIterable[bytes], http_response.stream)
+        chunks, limits = complete_chunks(http_response), http_response.request.extensions.get("timeout", {})
         async for data in stream:
             yield data
+            while chunks is not None and chunks.is_between:
+                yield await chunks.read_async(limits["read"])
     finally:
         with anyio.CancelScope(shield=True):
             await http_response.aclose()
