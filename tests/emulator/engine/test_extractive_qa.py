@@ -203,3 +203,33 @@ def test_prompt_that_says_what_to_do_without_an_answer(chat: Chat, question: str
     text = chat.text([{"role": "system", "content": system}, {"role": "user", "content": f"{REFERENCE}\n\nQuestion: {question}"}])
     assert text.startswith(answer or "I don't know")
     assert ("[" in text) == bool(answer)
+
+
+HANDBOOK = """[1] The shop has 12 employees. Employees have 27 days of paid leave a year.
+
+[2] Passwords have at least 14 characters.
+
+[3] Deliveries to the islands take three days. The museum was founded in 1921 and opens at 9. The harbour has friendly guards."""
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How many employees does the shop have?", "The shop has 12 employees [1]."),
+        ("Can you tell me how much paid leave our employees get, please?", "Employees have 27 days of paid leave a year [1]."),
+        ("How many characters must passwords have at least?", "Passwords have at least 14 characters [2]."),
+        ("I'd like to know how long deliveries to the islands may take.", "Deliveries to the islands take three days [3]."),
+        ("In which year was the museum founded?", "The museum was founded in 1921 and opens at 9 [3]."),
+        ("What time does the museum open?", "The museum was founded in 1921 and opens at 9 [3]."),
+        ("Do you know what kind of guards the harbour has?", "The harbour has friendly guards [3]."),
+        ("How many guards does the harbour have?", ""),
+        ("How many customers does the shop have?", ""),
+        ("How often must passwords be changed?", ""),
+        ("Can you tell me who founded the library?", ""),
+        ("How many?", ""),
+    ],
+)
+def test_words_by_which_a_question_is_asked_need_no_answer(chat: Chat, question: str, answer: str) -> None:
+    text = chat.text(f"If the context does not answer the question, say so.\n\nContext:\n{HANDBOOK}\n\nQuestion: {question}")
+    assert (answer or "I don't know") in text
+    assert ("[" in text) == bool(answer)

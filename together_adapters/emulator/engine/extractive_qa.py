@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from together_adapters.emulator.conversation import Conversation
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, Passage
 from together_adapters.emulator.text.features import STOPWORDS, cache_short_texts, code_stems, stem, stems
+from together_adapters.emulator.text.questions import asks_for_quantity, content, has_quantity
 from together_adapters.emulator.text.similarity import share, weights
 
 NOT_FOUND: Final = "I don't know: the given context does not answer this question."
@@ -68,15 +69,16 @@ def answer_from_messages(prompt: ParsedPrompt, conversation: Conversation) -> st
 
 def is_vague(question: str) -> bool:
     """Whether a question says too little to be answered: "Does it?", "Do they nest?"."""
-    return len(set(_terms(question))) <= bool(_REFERENCE.search(question))
+    return len(set(_terms(content(question)))) <= bool(_REFERENCE.search(question))
 
 
 def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3, *, strict: bool = False) -> str:
     """Answers with the best sentences of some passages, each with the number of its passage before its full stop.
 
-    The answer is empty when the passages do not contain the words of the question; if `strict`, when they lack any that says much.
+    The answer is empty when the passages do not contain the words of the question; if `strict`, when they lack any that says much, or the
+    quantity that it asks for.
     """
-    terms = _terms(question)
+    terms, is_counted = _terms(content(question)), asks_for_quantity(question)
     passages = passages[:_MAX_PASSAGES]
     texts = [sentences(passage.text) for passage in passages]
     if not any(texts):  # a passage without a whole sentence is quoted by its beginning
@@ -84,11 +86,14 @@ def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3, *,
     quotations = [quotation for i, passage in enumerate(passages) for quotation in _quotations(texts[i], passage.label, i)]
     if is_vague(question) or not quotations:
         return ""
-    matches = list(_matches(terms, quotations, passages))
+    matches = list(_matches(terms, quotations, passages, is_counted))
     ranking = sorted(range(len(quotations)), key=lambda i: (-matches[i].score, i))
     best = matches[ranking[0]].score
     selection: list[Sentence] = []
-    for i in ranking[:40] if _is_answered(question, terms, matches[ranking[0]], passages, strict) else ():
+    is_answered = _is_answered(question, terms, matches[ranking[0]], passages, strict)
+    if strict and is_counted and not any(has_quantity(sentence.text) for sentence in quotations[ranking[0]]):
+        is_answered = False
+    for i in ranking[:40] if is_answered else ():
         if matches[i].score <= 0 or len(selection) >= max_sentences or (selection and matches[i].score < 0.55 * best):
             break
         quotation = [sentence for sentence in quotations[i] if sentence not in selection]
@@ -101,8 +106,13 @@ def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3, *,
     return " ".join(re.sub(r"([.!?]?)$", rf" [{s.label}]\1", s.text, count=1) if s.label else s.text for s in answer)
 
 
-def _matches(terms: Terms, quotations: Sequence[Sequence[Sentence]], passages: Sequence[Passage]) -> Iterator[Match]:
-    """Yields how well each quotation fits a question: with the title and the rest of its passage, which matter half as much."""
+def _matches(
+    terms: Terms, quotations: Sequence[Sequence[Sentence]], passages: Sequence[Passage], is_counted: bool
+) -> Iterator[Match]:
+    """Yields how well each quotation fits a question: with the title and the rest of its passage, which matter half as much.
+
+    Where the question asks for a quantity, a sentence that has one fits better.
+    """
     documents = [_terms(" ".join(sentence.text for sentence in quotation)) for quotation in quotations]
     titles = [_terms(passage.text.partition("\n")[0][:200]) for passage in passages]
     passage_terms = [_terms(passage.text[:20_000]) for passage in passages]
@@ -114,6 +124,7 @@ def _matches(terms: Terms, quotations: Sequence[Sequence[Sentence]], passages: S
         matched = (share(terms, document, weight) + 0.5 * share(terms, with_title, weight) + 0.5 * of_passages[last.passage]) / 2
         score = matched + 0.15 * share(terms, _terms(" ".join(last.text.split()[:12])), weight)
         score += 0.1 * len(pairs & set(pairwise(document))) / max(len(pairs), 1) - 0.025 * min(last.passage, 8)
+        score *= 0.8 if is_counted and not has_quantity(last.text) else 1.0
         score *= 0.0 if not share(terms, _terms(last.text), weight) else 0.5 if last.text.endswith("?") else 1.0
         yield Match(score, matched, frozenset(with_title), weight)
 

@@ -20,6 +20,7 @@ from together_adapters.emulator.engine.regular_expressions import compile_regex
 from together_adapters.emulator.engine.value_extraction import CERTAIN, GUESS, LIKELY, Confidence, ValueExtractor, field_pattern
 from together_adapters.emulator.errors import Unsatisfiable
 from together_adapters.emulator.text.features import WORDS, one_line, stems
+from together_adapters.emulator.text.questions import content
 from together_adapters.emulator.text.similarity import coverage
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ class SchemaFiller:
         """Whether the context of the prompt contains the words of its question: `yes` or `no`."""
         question = find_question(self.full_prompt[-20_000:])
         context = self.full_prompt.replace(question, " ")[:200_000]
-        return "yes" if coverage(stems(question), stems(context)) >= 0.4 and not is_vague(question) else "no"
+        return "yes" if coverage(stems(content(question)), stems(context)) >= 0.4 and not is_vague(question) else "no"
 
 
 def _part_options(parts: list[Part]) -> list[Option]:
