@@ -83,7 +83,7 @@ def test_error_of_the_service(run: Run) -> None:
 def test_connection_error(run: Run) -> None:
     url = f"http://127.0.0.1:{unused_port()}/v1"
     result = run("--base-url", url, "--max-retries", 0, "--timeout", 5, "files", "list", "--json", code=3)
-    assert "failed" in one_error(result)
+    assert "which was passed as --base-url: start the server" in one_error(result)
 
 
 def test_max_retries(run: Run, emulator: Emulator) -> None:

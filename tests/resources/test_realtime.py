@@ -286,7 +286,7 @@ def test_no_server(flavour: Flavour) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with (
-        pytest.raises(APIConnectionError),
+        pytest.raises(APIConnectionError, match="Nothing listens"),
         open_realtime(flavour, flavour.client(base_url=f"http://127.0.0.1:{port}", max_retries=0)),
     ):
         pass

@@ -122,6 +122,35 @@ def test_a_refused_connection(flavour: Flavour, question: dict[str, Any]) -> Non
     assert not isinstance(exc_info.value, ta.APITimeoutError)
 
 
+@pytest.mark.parametrize("source", ["argument", "variable"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_to_do_about_a_server_of_this_machine_that_does_not_run(
+    flavour: Flavour, question: dict[str, Any], monkeypatch: pytest.MonkeyPatch, host: str, source: str
+) -> None:
+    address = f"http://{host}:9/v1"
+    if source == "variable":
+        monkeypatch.setenv("TOGETHER_BASE_URL", address)
+    client = flavour.client(base_url=address if source == "argument" else None, max_retries=0)
+    with pytest.raises(
+        ta.APIConnectionError, match="`together-adapters emulator` starts the emulator, without --port"
+    ) as exc_info:
+        flavour.run(client.chat.completions.create(**question))
+    expected = {"argument": "which was passed as base_url=...:", "variable": "which TOGETHER_BASE_URL names:"}
+    assert f"Nothing listens at this address, {expected[source]} start the server" in str(exc_info.value)
+
+
+def test_no_advice_about_a_server_that_answers_or_behind_a_proxy(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.inject(Fault("cut", times=None))
+    with pytest.raises(ta.APIConnectionError) as answered:
+        flavour.run(flavour.client(max_retries=0).chat.completions.create(**question))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(ta.APIConnectionError) as refused:
+        flavour.run(flavour.client(max_retries=0).chat.completions.create(**question))
+    assert "Nothing listens" not in f"{answered.value} {refused.value}"
+
+
 def test_a_truncated_body_is_a_connection_error(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     emulator.inject(Fault("cut", times=None))
     with pytest.raises(ta.APIConnectionError):

@@ -17,6 +17,7 @@ _METHODS: Final = {"data.limit(tokens=...)": "limit_tokens=", "data.dedupe()": "
 """Methods of `TrainingData` that are options of a command."""
 _PROGRAM: Final = {
     "pass api_key=...": "pass --api-key KEY",
+    "passed as base_url=...": "passed as --base-url",
     "client.fine_tuning.list_supported_models()": "`together-adapters fine-tuning list-supported-models`",
 }
 """What is said of the library as a whole, in the words of the program as a whole."""

@@ -21,7 +21,8 @@ from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidato
 
 from together_adapters._version import __version__
 from together_adapters.errors import ConfigurationError, hides_frames
-from together_adapters.transport.http_library import DEFAULT
+from together_adapters.transport.environment import proxy_for
+from together_adapters.transport.http_library import DEFAULT, library_of
 from together_adapters.transport.observation import Controller
 from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
 from together_adapters.transport.redirects import check_host
@@ -121,6 +122,18 @@ class Config:
         kind = kind or capabilities(model).type
         catalogue = self.memory.results.get("models") or ()
         return advice(model, kind, [entry.id for entry in catalogue if isinstance(entry.id, str) and entry.type == kind])
+
+    def start_advice(self, url: str) -> str:
+        """Returns what to do if nothing listens where a request went: nothing for other machines, and behind a proxy."""
+        library = library_of(self.http_library)
+        is_here = _is_loopback(urlsplit(url).hostname or "") and _origin(url) == _origin(self.root)
+        if not is_here or proxy_for(library, library.module.URL(url)):
+            return ""
+        names = (f"{name} names" for name in URL_VARIABLES if _origin(os.environ.get(name, "")) == _origin(url))
+        return (
+            f"Nothing listens at this address, which {next(names, 'was passed as base_url=...')}: start the server, or correct the "
+            "address. `together-adapters emulator` starts the emulator, without --port at another address each time"
+        )
 
     @cached_property
     def may_be_together(self) -> bool:

@@ -95,7 +95,8 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "", meter: Meter 
         if delay is not None:
             yield Sleep(delay)
         elif isinstance(reply, Failure):
-            raise failures.connection_error(reply, call, count, secrets=config.secrets)
+            advice = config.start_advice(reply.url) if reply.refused else ""
+            raise failures.connection_error(reply, call, count, secrets=config.secrets, advice=advice)
         else:
             raise failures.status_error(snapshot(reply, count), call, config.secrets, config.advise)
 

@@ -283,13 +283,15 @@ def connection_error(
     attempts: int,
     kind: type[errors.APIConnectionError] | None = None,
     secrets: Iterable[str] = (),
+    advice: str = "",
 ) -> errors.APIConnectionError:
-    """Returns the error for a call without a response, or with an incomplete one."""
+    """Returns the error for a call without a response, or with an incomplete one; `advice` is what to do."""
     redact = redactor_of(call, secrets)
     kind = kind or (errors.APITimeoutError if failure.timeout else errors.APIConnectionError)
     tries = f" after {attempts} attempts" if attempts > 1 else ""
     address = f" at {redact(address)}" if (address := _address(failure.url, call)) else ""
     message = f"{call.method} {redact(call.safe_path)}{address} failed{tries}: {redact(failure.reason)[:_MAX_MESSAGE]}"
+    message += f". {advice}" if advice else ""
     return kind(message + _billable_warning(call, failure.maybe_received), attempts=attempts)
 
 

@@ -249,9 +249,18 @@ def failure_of(error: Exception, url: str, deadline: float | None = None, respon
         timeout=timeout,
         fatal=invalid or is_late or isinstance(error, SuspiciousBody),
         stale=isinstance(error, StaleConnection),
+        refused="ConnectError" in names and is_refused(error),
         url=url,
         status=None if response is None else response.status_code,
     )
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether a machine answered that nothing listens on the port; the exception that says so may be under others."""
+    if isinstance(error, ConnectionRefusedError) or "refused" in str(error):  # wreq has the text alone
+        return True
+    causes = (error.__cause__ or error.__context__, *getattr(error, "exceptions", ()))
+    return any(is_refused(cause) for cause in causes if cause)
 
 
 def _is_of_redirect(error: Exception) -> bool:

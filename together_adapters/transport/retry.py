@@ -27,6 +27,7 @@ class Failure:
     timeout: bool = False
     fatal: bool = False  # another attempt would fail in the same way
     stale: bool = False  # the connection had served another request and was closed since
+    refused: bool = False  # nothing listens at the address
     url: str = ""  # where the request went
     status: int | None = None  # of a response whose body did not arrive
 

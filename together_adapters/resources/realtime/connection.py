@@ -28,6 +28,7 @@ from together_adapters.transport.call import Response, Sleep
 from together_adapters.transport.environment import ssl_context
 from together_adapters.transport.exchange import Attempt, attempts
 from together_adapters.transport.http_library import library_of
+from together_adapters.transport.http_requests import is_refused
 from together_adapters.transport.retry import Failure
 from together_adapters.types.audio import RealtimeEvent
 
@@ -137,7 +138,8 @@ class _Connection:
         is_final = isinstance(outcome, ssl.SSLCertVerificationError) or (
             isinstance(outcome, InvalidHandshake) and not isinstance(outcome, InvalidMessage)
         )
-        return Failure(f"{type(outcome).__name__}: {outcome}".rstrip(": "), fatal=is_final, url=attempt.url)
+        reason = f"{type(outcome).__name__}: {outcome}".rstrip(": ")
+        return Failure(reason, fatal=is_final, refused=is_refused(outcome), url=attempt.url)
 
     def _begin(self, reply: _OpenReply) -> Iterator[str]:
         """Keeps an open websocket; returns the frames that it begins with."""
