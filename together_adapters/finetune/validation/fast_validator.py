@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from typing import Any, Final, TypeAlias
 
 from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, defstruct
@@ -34,7 +35,8 @@ from together_adapters.finetune.validation.valid_rows import (
 
 _LONG_LINE: Final = 32_768
 _PAUSE: Final = 8
-_BYTES_PER_LONG_ROW: Final = 128
+_BYTES_PER_LONG_ROW: Final = 1024
+_START, _END, _LINE_FEED = b"{}\n"
 
 
 Parse: TypeAlias = Callable[[Any], ValidRows | None]
@@ -93,7 +95,7 @@ class FastValidator:
 
 def decode(decoder: Callable[[bytes], list[Any]], lines: bytes) -> list[Any]:
     """Parses lines; returns the rows, or an empty list if a line does not fit the schema or has an escaped NUL."""
-    if lines.rfind(b"u0000") >= 0:  # five times as fast as `in`
+    if lines.rfind(b"\\u0000") >= 0:  # five times as fast as `in`
         return []
     try:
         rows = decoder(lines)
@@ -104,9 +106,12 @@ def decode(decoder: Callable[[bytes], list[Any]], lines: bytes) -> list[Any]:
 
 
 def _has_one_row_per_line(lines: bytes, rows: int) -> bool:
-    """Whether each line feed stands between two rows. Counting reads every byte; searching takes a step for each row."""
+    """Whether each line feed stands between two rows. `readlines` is fast for short rows, but copies them; a search does not."""
     if len(lines) < rows * _BYTES_PER_LONG_ROW:
-        return lines.count(b"\n") == lines.count(b"}\n{") == rows - 1
+        *each, last = BytesIO(lines).readlines() or [b"\n"]
+        if len(each) != rows - 1 or last[-1] == _LINE_FEED or (each and last[0] != _START):
+            return False
+        return not [line for line in each if line[0] != _START or line[-2] != _END]
     index = -1
     for _ in range(rows - 1):
         index = lines.find(b"\n", index + 1)

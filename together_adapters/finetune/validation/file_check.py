@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from hashlib import blake2b
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -29,7 +30,13 @@ _WITHOUT_TRAINING_SIGNAL: Final = frozenset(
 _WITH_MESSAGES: Final = ("conversation", "preference")
 _SPARE: Final = 4
 _SMALL_BATCH: Final = 32
-ARENA_BYTES: Final = 4 << 20
+_MAPPED_BYTES: Final = 4 << 20
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Makes glibc keep the memory of batches instead of mapping each anew, by freeing so much that it raises its threshold once."""
+    bytes(_MAPPED_BYTES)
 
 
 class CheckOptions(NamedTuple):
@@ -99,7 +106,7 @@ class FileChecker:
     def check_lines(self, batches: Iterable[bytes]) -> None:
         """Validates the lines of a file, as a `LineReader` yields them."""
         options = self.options
-        bytearray(ARENA_BYTES)  # Once freed, it makes glibc keep the memory of batches instead of mapping each anew.
+        keep_freed_memory()
         for batch in batches:
             if options.duplicates or options.secrets:
                 lines = split_lines(batch)

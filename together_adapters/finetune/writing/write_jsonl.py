@@ -22,7 +22,7 @@ from together_adapters.finetune.records import Record
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
-from together_adapters.finetune.validation.file_check import ARENA_BYTES
+from together_adapters.finetune.validation.file_check import keep_freed_memory
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.parallel import write_in_parallel
 from together_adapters.finetune.writing.row_writer import RowWriter, WriteOptions
@@ -195,7 +195,7 @@ def _write(
 ) -> tuple[int, str]:
     """Writes all rows; returns their size in bytes and the checksum. Rows beyond the maximum size are only counted."""
     size, checksum = 0, sha256()
-    bytearray(ARENA_BYTES)  # Once freed, it makes glibc keep the memory of batches instead of mapping each anew.
+    keep_freed_memory()
     for data in lines:
         size += len(data)
         if size <= max_bytes:
