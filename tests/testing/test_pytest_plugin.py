@@ -68,6 +68,10 @@ def test_with_a_fallback():
         pass
 
 @pytest.mark.together_record
+def test_folders(tmp_path):
+    assert ask(f"Say hello to {__file__} and {tmp_path}.") == f"Hello to {__file__} and {tmp_path}."
+
+@pytest.mark.together_record
 def test_skipped():
     pytest.skip("not today")
 
@@ -165,32 +169,36 @@ def test_it_is_offered_to_every_project() -> None:
 
 @pytest.mark.long
 def test_a_project_that_uses_it(tmp_path: Path, emulator: Emulator) -> None:
-    (tmp_path / "test_mine.py").write_text(TESTS)
-    (tmp_path / "test_page.py").write_text(MARKER)
+    project = tmp_path / "ann"
+    project.mkdir()
+    (project / "test_mine.py").write_text(TESTS)
+    (project / "test_page.py").write_text(MARKER)
     emulator.reply("Paris.", when="France")
-    status, output = run(tmp_path, emulator.base_url, "--together-record", "--strict-markers")
+    status, output = run(project, emulator.base_url, "--together-record", "--strict-markers")
     assert status == 0, output
-    assert "10 passed, 2 skipped" in output
-    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.yaml"))
+    assert "11 passed, 2 skipped" in output
+    files = sorted(str(path.relative_to(project)) for path in project.rglob("*.yaml"))
     assert [file.partition("-")[0] for file in files] == [
         "decorated.yaml",
         "greeting.yaml",
         "own.yaml",
         "recordings/test_mine/TestGroup.test_in_a_class[a",
         "recordings/test_mine/TestGroup.test_in_a_class[a",
+        "recordings/test_mine/test_folders.yaml",
         "recordings/test_mine/test_plain.yaml",
         "recordings/test_mine/test_with_a_fallback.yaml",
         "recordings/test_page/test_capital.yaml",
     ]
-    assert len(load(tmp_path / "own.yaml")) == 2  # tests of one run add to a file
-    assert "Ann" not in (tmp_path / "own.yaml").read_text()
+    assert len(load(project / "own.yaml")) == 2  # tests of one run add to a file
+    assert "Ann" not in (project / "own.yaml").read_text()
     count = len(emulator.requests)
-    status, output = run(tmp_path, NOWHERE)
+    project = project.rename(tmp_path / "bob")
+    status, output = run(project, NOWHERE)
     assert status == 1
-    assert "1 failed, 10 passed, 1 skipped, 1 error" in output
+    assert "1 failed, 11 passed, 1 skipped, 1 error" in output
     assert "the program caught the error of a request without an answer" in output
     assert "current:  'Say hello to Bob.'" in output
-    file = tmp_path / "recordings" / "test_mine" / "test_without_a_file.yaml"
+    file = project / "recordings" / "test_mine" / "test_without_a_file.yaml"
     command = "pytest --together-record test_mine.py::test_without_a_file"
     assert f"there is no recording {file}, which would answer POST /v1/chat/completions" in output
     assert f"Make it with a key: {command}" in output

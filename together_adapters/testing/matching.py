@@ -15,6 +15,7 @@ from together_adapters.testing.redaction import MARK
 _ABSENT: Final = "nothing"
 _CONTEXT: Final = 30  # characters before the first that differs
 _EXCERPT: Final = 100
+_FOLDER: Final = re.compile(r"(?:\[\w+ folder\]|(?<![\w/]))(?:/[^\s/\"'<>|]+)*/(?=[^\s/])")
 _PARTS: Final = ("query", "json", "form", "text", "sha256")
 _MAX_COMPARED: Final = 2000  # characters of texts whose similarity is measured
 
@@ -91,14 +92,36 @@ def _is_match(exchange: Exchange, request: Mapping[str, Any]) -> bool:
     return next(_request_differences(exchange, request), None) is None
 
 
-def describe_miss(exchanges: Iterable[Exchange], request: Mapping[str, Any]) -> str:
+def nearest_exchange(exchanges: Iterable[Exchange], request: Mapping[str, Any]) -> Exchange | None:
+    """Returns the exchange that is the most like a request."""
+    return min(exchanges, key=lambda exchange: _distance(exchange, request), default=None)
+
+
+def describe_miss(nearest: Exchange | None, request: Mapping[str, Any]) -> str:
     """Returns the nearest exchange and its first difference from a request, as text."""
-    nearest = min(exchanges, key=lambda exchange: _distance(exchange, request), default=None)
     if nearest is None:
         return "the recording is empty"
     first, *others = _request_differences(nearest, request)
     more = f"\n    and {len(others)} more difference{'s' * (len(others) > 1)}" if others else ""
     return f"the nearest is {nearest}, where {first}{more}"
+
+
+def describe_folder(nearest: Exchange, request: Mapping[str, Any]) -> str:
+    """Says what to do if nothing but folders differs, and nothing otherwise."""
+    pairs = [(expected, current) for _, expected, current in _request_differences(nearest, request)]
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        return ""
+    if any(_FOLDER.sub("", expected) != _FOLDER.sub("", current) for expected, current in pairs):
+        return ""
+    folders = zip(_FOLDER.findall(pairs[0][0]), _FOLDER.findall(pairs[0][1]), strict=False)
+    expected, current = next(((pair[0].split("/"), pair[1].split("/")) for pair in folders if pair[0] != pair[1]), ([], []))
+    while expected and expected[-1:] == current[-1:]:
+        expected, current = expected[:-1], current[:-1]
+    folder, substitute = "/".join(expected), "/".join(current)
+    substitute = substitute if substitute.startswith("[") else MARK
+    if not folder:
+        return ""
+    return f"Only folders differ: in the file, write {substitute} for {folder!r}; when you record, redact=[{re.escape(folder)!r}] does it"
 
 
 def _request_differences(exchange: Exchange, request: Mapping[str, Any]) -> Iterator[Difference]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, NamedTuple, Protocol
@@ -15,7 +16,8 @@ import anyio.to_thread
 from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.testing.contents import content_bytes, timed_bytes
 from together_adapters.testing.exchange import Exchange
-from together_adapters.testing.matching import Index, RecordingMissError, describe_miss
+from together_adapters.testing.folders import Folders
+from together_adapters.testing.matching import Index, RecordingMissError, describe_folder, describe_miss, nearest_exchange
 from together_adapters.testing.redaction import Redaction, known_secrets, secrets_of_environment
 from together_adapters.testing.requests import describe, reads_files
 from together_adapters.testing.responses import GAVE_UP
@@ -42,10 +44,18 @@ class Player:
     """A tape that answers from a recording. The n-th of equal requests gets the n-th response, further ones get the last."""
 
     def __init__(
-        self, path: Path, exchanges: Sequence[Exchange] | None, *, pace: float, advice: str, substitute: Substitute | None
+        self,
+        path: Path,
+        exchanges: Sequence[Exchange] | None,
+        *,
+        pace: float,
+        advice: str,
+        substitute: Substitute | None,
+        folders: Folders | None = None,
     ) -> None:
         self.misses: list[str] = []
-        self.exchanges = exchanges or ()
+        self._folders = folders or Folders()
+        self.exchanges = [replace(exchange, response=self._folders.restore(exchange.response)) for exchange in exchanges or ()]
         self._index = Index(self.exchanges)
         self._exists = exchanges is not None
         self._path = path
@@ -94,7 +104,7 @@ class Player:
     def _next(self, request: Mapping[str, Any]) -> Exchange | None:
         """Returns the exchange for a request: the first that was not used, else the last."""
         with self._lock:
-            matches = self._index.find(request)
+            matches = self._index.find(self._folders.hide(request)) or self._index.find(request)
             exchange = next((exchange for exchange in matches if not exchange.is_used), matches[-1] if matches else None)
             if exchange is not None:
                 exchange.is_used = True
@@ -103,15 +113,18 @@ class Player:
     def _miss(self, outgoing: Outgoing, request: Mapping[str, Any]) -> Substitute:
         """Notes a miss; returns what answers it, or raises."""
         secrets = [outgoing.config.api_key, *known_secrets(outgoing.request.headers, {}), *secrets_of_environment()]
-        current = Redaction(secrets).request(request)
+        current = Redaction(secrets, folders=self._folders).request(request)
         target = current.get("path") or current.get("url")
+        advice = self._advice
         message = f"there is no recording {self._path}, which would answer {current['method']} {target}"
         if self._exists:
-            message = f"{self._path} has no answer to {current['method']} {target}: {describe_miss(self.exchanges, current)}"
+            nearest = nearest_exchange(self.exchanges, current)
+            message = f"{self._path} has no answer to {current['method']} {target}: {describe_miss(nearest, current)}"
+            advice = (nearest and describe_folder(nearest, current)) or advice
         self.misses.append(message)
         logger.warning("%s", message)
         if self._substitute is None or not self._substitute.can_answer(outgoing):
-            raise RecordingMissError(f"{message}\n{self._advice}")
+            raise RecordingMissError(f"{message}\n{advice}")
         return self._substitute
 
     def _answer(self, exchange: Exchange, outgoing: Outgoing) -> _Answer:

@@ -73,8 +73,7 @@ def together_recorder(
             return build_index()
     """
     base = tmp_path_factory.getbasetemp()
-    run = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base  # shared by the workers of one run
-    return partial(_session, records=bool(pytestconfig.getoption(_OPTION)), root=pytestconfig.rootpath, run=run)
+    return partial(_session, records=bool(pytestconfig.getoption(_OPTION)), root=pytestconfig.rootpath, base=base)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +102,7 @@ def _session(
     *,
     records: bool,
     root: Path,
-    run: Path,
+    base: Path,
     command: str = f"pytest {_OPTION}",
     miss: Literal["error", "emulate"] = "error",
     pace: float = 1.0,
@@ -112,15 +111,16 @@ def _session(
 ) -> Iterator[RecordSession | ReplaySession]:
     try:
         from together_adapters.testing import RecordSession, ReplaySession
+        from together_adapters.testing.folders import Folders
     except ImportError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    path = root / path
+    path, folders = root / path, Folders(root, base)
     if not records:
         advice = f"{'Record it anew' if path.exists() else 'Make it with a key'}: {command}"
-        with ReplaySession(path, miss=miss, pace=pace, advice=advice, is_required=False) as session:
+        with ReplaySession(path, miss=miss, pace=pace, advice=advice, is_required=False, folders=folders) as session:
             yield session
         return
-    recording = RecordSession(path, overwrite=True, redact=redact)
+    recording = RecordSession(path, overwrite=True, redact=redact, folders=folders)
     try:
         with recording.running():
             yield recording
@@ -129,6 +129,7 @@ def _session(
         raise
     has_failed = outcome() == "failed"
     if has_failed or (outcome() != "skipped" and recording.exchanges):
+        run = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base  # shared by the workers of one run
         _save(recording, run, command, has_failed=has_failed)
 
 

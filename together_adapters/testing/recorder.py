@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from together_adapters.errors import ConfigurationError
 from together_adapters.testing.exchange import Exchange
+from together_adapters.testing.folders import Folders
 from together_adapters.testing.redaction import Redaction, known_secrets, secrets_of_environment
 from together_adapters.testing.requests import describe, reads_files, server_of
 from together_adapters.testing.responses import GAVE_UP, Arrival
@@ -27,8 +28,9 @@ _PRECISION: Final = 3
 class Recorder:
     """A tape that lets requests pass, and keeps what comes back."""
 
-    def __init__(self, redact: Iterable[str] = ()) -> None:
+    def __init__(self, redact: Iterable[str] = (), folders: Folders | None = None) -> None:
         self._patterns = list(redact)
+        self._folders = folders or Folders()
         self._recordings: list[_Recording] = []
         self._lock = Lock()
         self._process = os.getpid()
@@ -64,7 +66,7 @@ class Recorder:
         with self._lock:
             recordings = [recording for recording in self._recordings if recording.request]
         secrets = {*secrets_of_environment()}.union(*(recording.secrets() for recording in recordings))
-        redaction = Redaction(secrets, self._patterns)
+        redaction = Redaction(secrets, self._patterns, self._folders)
         exchanges = (recording.exchange(redaction) for recording in recordings)
         return [exchange for exchange in exchanges if exchange is not None]
 

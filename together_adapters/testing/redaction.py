@@ -1,4 +1,4 @@
-"""Takes keys and e-mail addresses out of exchanges, also where a stream brings them in pieces."""
+"""Takes keys, e-mail addresses and folders of this machine out of exchanges, also where a stream brings them in pieces."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from together_adapters.finetune.validation.secret_scan import KINDS
+from together_adapters.testing.folders import Folders
 from together_adapters.transport.redaction import redactor, secret_headers, secret_parameters
 
 MARK: Final = "[redacted]"
@@ -40,18 +41,19 @@ _PATTERNS: Final = (
 class Redaction:
     """Redacts the secrets of an account, and what has the form of a key or an e-mail address."""
 
-    def __init__(self, secrets: Iterable[str], patterns: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[str], patterns: Iterable[str] = (), folders: Folders | None = None) -> None:
         """Takes known secrets, of which those of fewer than 8 characters are no secrets, and patterns of the user."""
         values = tuple(sorted({secret for secret in secrets if len(secret) >= _MIN_SECRET} - _WORDS, key=len, reverse=True))
         self._redactor = redactor(values)
-        self._patterns = [*(re.compile(pattern) for pattern in patterns), *_PATTERNS]
-        self._everywhere = [re.compile("|".join(map(re.escape, values)) or r"(?!)"), *self._patterns]
+        self._patterns = [(pattern, MARK) for pattern in (*map(re.compile, patterns), *_PATTERNS)]
+        self._patterns += folders.patterns if folders else ()
+        self._everywhere = [(re.compile("|".join(map(re.escape, values)) or r"(?!)"), MARK), *self._patterns]
 
     def text(self, text: str) -> str:
         """Returns a text without secrets."""
         text = self._redactor(text)
-        for pattern in self._patterns:
-            text = pattern.sub(MARK, text)
+        for pattern, mark in self._patterns:
+            text = pattern.sub(mark, text)
         return _PARAMETER.sub(rf"\1{MARK}", text)
 
     def value(self, value: Any) -> Any:
@@ -105,18 +107,16 @@ class Redaction:
         texts = [container[key] for container, key in leaves]
         text_of_all = "".join(texts)
         mask = bytearray(len(text_of_all))
-        starts = set()
-        for pattern in self._everywhere:
+        starts: dict[int, str] = {}
+        for pattern, mark in self._everywhere:
             for match in pattern.finditer(text_of_all):
-                starts.add(match.start())
+                starts.setdefault(match.start(), mark)
                 mask[match.start() : match.end()] = b"\x01" * (match.end() - match.start())
         if not starts:
             return
         position = 0
         for (container, key), text in zip(leaves, texts, strict=True):
-            characters = (
-                MARK * (index in starts) + character * (not mask[index]) for index, character in enumerate(text, position)
-            )
+            characters = (starts.get(index, "") + character * (not mask[index]) for index, character in enumerate(text, position))
             container[key] = "".join(characters)
             position += len(text)
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self, TypeVar
 from together_adapters.atomic_files import refuse_existing
 from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.testing.exchange import Exchange
+from together_adapters.testing.folders import Folders
 from together_adapters.testing.player import Player
 from together_adapters.testing.recorder import Recorder
 from together_adapters.testing.recording_file import load, save
@@ -57,11 +58,18 @@ class _Session:
 class RecordSession(_Session):
     """What `record` returns: records within `with`, and writes the file at its end. On a test it is the marker of pytest."""
 
-    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False, redact: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        redact: Iterable[str] = (),
+        folders: Folders | None = None,
+    ) -> None:
         self.path = Path(path)
         self._overwrite = overwrite
         self._redact = [redact] if isinstance(redact, str) else list(redact)
-        self._recorder = self._tape = Recorder(self._redact)
+        self._recorder = self._tape = Recorder(self._redact, folders)
 
     def __enter__(self) -> Self:
         refuse_existing(self.path, self._overwrite)
@@ -106,6 +114,7 @@ class ReplaySession(_Session):
         pace: float = 1.0,
         advice: str = "",
         is_required: bool = True,
+        folders: Folders | None = None,
     ) -> None:
         if miss not in ("error", "emulate"):
             raise ConfigurationError(f"miss must be 'error' or 'emulate', not {miss!r}"[:200])
@@ -116,6 +125,7 @@ class ReplaySession(_Session):
         self._miss = miss
         self._pace = pace
         self._advice = advice or f"Record it anew: record({str(self.path)!r}, overwrite=True)"
+        self._folders = folders
         self._substitute: Any = None
         self._sets_key = False
 
@@ -129,7 +139,7 @@ class ReplaySession(_Session):
 
             self._substitute = Emulation()
         self._player = self._tape = Player(
-            self.path, exchanges, pace=self._pace, advice=self._advice, substitute=self._substitute
+            self.path, exchanges, pace=self._pace, advice=self._advice, substitute=self._substitute, folders=self._folders
         )
         self._sets_key = KEY_VARIABLE not in os.environ
         if self._sets_key:
@@ -161,7 +171,8 @@ def record(path: str | os.PathLike[str], *, overwrite: bool = False, redact: Ite
     Use it as a context manager; the file is written when the block ends, as a whole or not at all. A block that ends by an exception
     writes none, and an earlier file stays: catch within the block what you record on purpose. On a test function it is the marker `together_record` of pytest, which replays, and records with `pytest --together-record`.
 
-    Keys, tokens and e-mail addresses are replaced by `[redacted]`, wherever they are. Headers of requests are not kept.
+    Keys, tokens and e-mail addresses are replaced by `[redacted]`, wherever they are, and the current folder and the home folder by
+    placeholders, which stand for those of whoever replays. Headers of requests are not kept.
 
     Args:
         path: The file, `recordings/agent.yaml`.
