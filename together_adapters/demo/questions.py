@@ -2,8 +2,8 @@
 
 A newcomer skips the rest of a loop, the reference "continues with the next cycle". Embeddings would see that, but a model for them is
 20 to 90 MB and does not know this corpus. The way here is document expansion (Nogueira and others, arXiv:1904.08375): a language model
-wrote the questions of `questions.txt` in advance, from the passages. Each line has the words that begin a sentence of one passage, in
-Python 3.11 to 3.13, and the questions. A passage that another edition words differently is searched by its own words.
+wrote the questions of `questions.txt` in advance, from the passages. Each line has some words by which a passage is found in the
+editions of Python 3.11 to 3.13, and its questions. What another edition words differently is searched by its own words.
 """
 
 from __future__ import annotations
