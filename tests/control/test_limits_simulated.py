@@ -134,3 +134,12 @@ def test_most_cases_of_the_whole_matrix() -> None:
         except AssertionError as error:
             misses.append((service, load, str(error)))
     assert len(misses) <= 0.06 * count, "\n".join(map(str, misses))
+
+
+@pytest.mark.parametrize("window", [2.0, 10.0])
+@pytest.mark.parametrize("rate", [60, 300, 600])
+def test_a_limit_that_is_set_to_that_of_the_service(rate: int, window: float) -> None:
+    load = Load(20, latency=0.3, seconds=120, warm_up=0)
+    outcome = simulate(Service(requests=rate, window=window), load, requests_per_minute=rate)
+    assert outcome.refused == 0
+    assert outcome.accepted >= 0.95 * rate * load.seconds / 60

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
+from together_adapters.control.limits.rates import BURST, PACE
+
 MEMBER_SECONDS: Final = 10.0  # after which a process that says nothing counts as dead, and its places are free
 _SLOT: Final = 0.5  # seconds; what was sent in one is counted together
 _MINUTE: Final = 60.0
-_BURST: Final = 0.1  # seconds' worth that may be sent at once
 _POLL: Final = 0.01  # seconds between two questions of the first in line; of the second, twice as many
 _MAX_POLL: Final = 0.5
 _WAIT_SECONDS: Final = 2.0  # for which a process that waits keeps its place in line without asking again
@@ -117,7 +118,7 @@ class SharedState:
         self._count(slot, difference)
         for index, per_minute in enumerate(limits.rates):
             if per_minute is not None:
-                self._due[index] += difference[index] * _MINUTE / per_minute
+                self._due[index] += _seconds(difference[index], per_minute)
 
     def admit(self, name: str, tokens: float, limits: Limits) -> float:
         """Grants a request, and returns 0; or returns the seconds after which to ask again. Visit before."""
@@ -145,7 +146,7 @@ class SharedState:
         self._count(self.slot, amounts)
         for index, per_minute in enumerate(limits.rates):
             if per_minute is not None:
-                self._due[index] = max(self._due[index], self._now) + amounts[index] * _MINUTE / per_minute
+                self._due[index] = max(self._due[index], self._now) + _seconds(amounts[index], per_minute)
         member.in_flight += 1
         member.since = 0.0
         member.heartbeat = self._now
@@ -169,7 +170,7 @@ class SharedState:
         ready = self._pause_until
         for index, (amount, per_minute) in enumerate(zip((1.0, tokens), limits.rates, strict=True)):
             if per_minute is not None:
-                ready = max(ready, self._due[index] - _BURST, self._minute_at(index, amount, per_minute))
+                ready = max(ready, self._due[index] - BURST, self._minute_at(index, amount, per_minute))
         return ready
 
     def _minute_at(self, index: int, amount: float, per_minute: float) -> float:
@@ -183,6 +184,11 @@ class SharedState:
             excess -= count
             end = _end(slot) if count else end
         return end
+
+
+def _seconds(amount: float, per_minute: float) -> float:
+    """Returns the seconds that requests or tokens take at the pace of a limit."""
+    return amount * _MINUTE / (per_minute * PACE)
 
 
 def _end(slot: int) -> float:
