@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from together_adapters import APITimeoutError
+from together_adapters.bulk.jobs import JobRun
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.call import Call, Sleep, request
 from together_adapters.types.progress import Progress
@@ -63,8 +64,12 @@ def test_a_job_that_has_ended_is_retrieved_once() -> None:
     assert run(["done"], Clock()) == ("done", [])
 
 
-def test_it_retrieves_after_each_interval() -> None:
-    assert run(["a", "a", "b", "done"], Clock()) == ("done", [2.0, 2.0, 2.0])
+def test_intervals_grow_from_a_second_to_the_one_of_the_user() -> None:
+    assert run(["a", "a", "b", "b", "done"], Clock()) == ("done", [1.0, 1.5, 2.0, 2.0])
+    assert run(["a", "b", "done"], Clock(), poll_interval=0.3) == ("done", [0.3, 0.3])
+    assert run(["a", "b", "done"], Clock(), poll_interval=None) == ("done", [0.5, 0.75])
+    _, sleeps = run([*["a"] * 120, "done"], Clock(), poll_interval=30.0)
+    assert sum(sleeps) > 3_400  # an hour takes 120 requests and few more
 
 
 def test_progress_is_called_with_each_change() -> None:
@@ -83,7 +88,7 @@ def test_it_times_out_with_the_last_job() -> None:
 
 
 def test_it_retrieves_once_more_at_the_timeout() -> None:
-    assert run(["a", "a", "a", "done"], Clock(), timeout=5) == ("done", [2.0, 2.0, 1.0])
+    assert run(["a", "a", "a", "a", "done"], Clock(), timeout=5) == ("done", [1.0, 1.5, 2.0, 0.5])
 
 
 def test_no_time_means_one_request() -> None:
@@ -108,8 +113,13 @@ def test_what_is_no_number_of_seconds_is_refused_before_anything_is_sent(name: s
 
 
 def test_an_endless_timeout_is_none() -> None:
-    assert run(["a", "done"], Clock(), timeout=float("inf")) == ("done", [2.0])
+    assert run(["a", "done"], Clock(), timeout=float("inf")) == ("done", [1.0])
 
 
 def test_progress_knows_its_share() -> None:
     assert [Progress(3, 4, "x").fraction, Progress(9, 4, "x").fraction, Progress(3, None, "x").fraction] == [0.75, 1.0, None]
+
+
+def test_runs_of_batches_look_as_often() -> None:
+    run = JobRun(None, None, poll_interval=2.0, timeout=None, max_jobs=1, progress=None)  # type: ignore[arg-type]
+    assert [next(run._sleep()).seconds for _ in range(4)] == [1.0, 1.5, 2.0, 2.0]  # type: ignore[union-attr]

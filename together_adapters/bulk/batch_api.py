@@ -21,7 +21,7 @@ class BatchAPI:
     Attributes:
         checkpoint: The file that keeps the state of a run; the same inputs with the same file continue it. None keeps none.
         max_price: Dollars that a run may cost by its estimate, which is made before anything is uploaded; None for no limit.
-        poll_interval: Seconds between two looks at a job.
+        poll_interval: The most seconds between two looks at a job: they come after 1, 1.5, 2.3 and so on.
         timeout: Seconds until waiting ends with an `APITimeoutError`; None waits without limit. Jobs continue.
         window: Seconds in which requests that are made at the same time are collected into one job.
         min_requests: Requests from which a job is worth its wait; fewer are sent one by one.

@@ -27,6 +27,7 @@ from together_adapters.errors import (
 from together_adapters.resources import batches, files
 from together_adapters.resources.batch_files import MAX_BYTES, MAX_REQUESTS
 from together_adapters.resources.downloads import download_file
+from together_adapters.resources.waiting import growing_intervals
 from together_adapters.transport.call import Flow, Local, Sleep, request
 from together_adapters.types.batches import BatchJob, BatchList
 from together_adapters.types.files import FileResponse
@@ -68,6 +69,7 @@ class JobRun:
         self._checkpoint = checkpoint
         self._account = account
         self._interval = poll_interval
+        self._intervals = growing_intervals(poll_interval)
         self._deadline = math.inf if timeout is None else time.monotonic() + timeout
         self._timeout = timeout
         self._max_jobs = max_jobs
@@ -248,7 +250,7 @@ class JobRun:
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise self._too_late()
-        yield Sleep(min(self._interval, remaining))
+        yield Sleep(min(next(self._intervals), remaining))
 
     def _too_late(self) -> APITimeoutError:
         return APITimeoutError(

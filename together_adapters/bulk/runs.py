@@ -71,7 +71,7 @@ def run(client: Together | AsyncTogether, bodies: Bodies, **options: Any) -> Any
         checkpoint: The file that keeps the state of the run, on a local disk; None for a temporary one.
         model: The model of bodies that name none.
         max_concurrency: Requests that are under way at the same time, one by one.
-        poll_interval: Seconds between two looks at a job.
+        poll_interval: The most seconds between two looks at a job: they come after 1, 1.5, 2.3 and so on.
         timeout: Seconds until waiting for jobs ends with an `APITimeoutError`; None waits without limit. The jobs continue.
         max_price: Dollars that the run may cost by its estimate, which is made before anything is sent; None for no limit.
         max_jobs: Jobs that run at the same time.

@@ -115,7 +115,7 @@ purpose_option = click.option(
 def wait_options(poll_interval: float) -> Callable[[F], F]:
     """Adds `--poll-interval`, with its default, and `--wait-timeout`."""
     positive = click.FloatRange(0, min_open=True)
-    text = "Time between two status requests."
+    text = "Longest time between two status requests, which grows from a second."
     interval = click.option("--poll-interval", type=positive, default=poll_interval, metavar="SECONDS", help=text)
     return options(interval, wait_timeout_option)
 

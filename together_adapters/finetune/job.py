@@ -165,7 +165,7 @@ class Job(_Job["Together"]):
         """Waits until the job has completed.
 
         Args:
-            poll_interval: Seconds between two requests.
+            poll_interval: The most seconds between two requests: they come after 1, 1.5, 2.3 and so on.
             timeout: Seconds until waiting, not the job, ends; None waits without limit.
             progress: Called with every change of steps, status or last event.
 
@@ -247,7 +247,7 @@ def describe(
             stops the start.
         on_price: Called with the estimate before the job is started. An exception stops the start.
         progress: Called with the progress of checking, uploading, and the service's validation.
-        poll_interval: Seconds between two requests for the status of files; None starts at 0.5 and grows to 5.
+        poll_interval: The most seconds between two requests for the status of files, growing from 1; None: from 0.5 to 5.
         timeout: Seconds until waiting for the service's validation ends; None waits without limit.
 
     Returns:

@@ -136,7 +136,7 @@ def wait(
 
     Args:
         id: The file's id.
-        poll_interval: Seconds between two requests; None starts at 0.5 and grows to 5.
+        poll_interval: The most seconds between two requests, growing from 1; None: from 0.5 to 5.
 
     Returns:
         The file, ready for use.

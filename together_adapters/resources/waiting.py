@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Real
 from threading import TIMEOUT_MAX
@@ -16,9 +16,7 @@ from together_adapters.types.progress import HasState, HasStatus, Progress, is_f
 
 T = TypeVar("T")
 
-_FIRST_INTERVAL: Final = 0.5
 _GROWTH: Final = 1.5
-_MAX_INTERVAL: Final = 5.0
 _MIN_REQUEST: Final = 2.0  # seconds that a request may take, however little time is left
 _NOT_ENDED: Final = (
     "{} had not ended after {:g} seconds ({}). It continues and is not cancelled: wait again, with a longer timeout if necessary"
@@ -28,6 +26,14 @@ _FAILED: Final = "FAILED"
 
 J = TypeVar("J", bound=HasStatus)
 S = TypeVar("S", bound=HasState)
+
+
+def growing_intervals(longest: float, first: float = 1.0) -> Iterator[float]:
+    """Yields the seconds between looks at a job, each half as many again as the one before, so that short jobs are not waited for long."""
+    seconds = min(first, longest)
+    while True:
+        yield seconds
+        seconds = min(seconds * _GROWTH, longest)
 
 
 def wait_for(
@@ -46,7 +52,7 @@ def wait_for(
     Args:
         retrieve: The call that returns the job.
         done: Whether a job has ended.
-        poll_interval: Seconds between two requests; None starts at 0.5 and grows to 5.
+        poll_interval: The most seconds between two requests: it grows from 1; None: from 0.5 to 5.
         timeout: Seconds until waiting ends; None waits without limit. The job is retrieved at least once, and again at the end, where
             a request may take two seconds more.
         progress: Called whenever the result of `describe` has changed, and at the end.
@@ -58,9 +64,7 @@ def wait_for(
         raise ValueError(f"poll_interval must be a number of seconds above 0, not {poll_interval!r}"[:200])
     if timeout is not None and not _is_seconds(timeout):
         raise ValueError(f"timeout must be a number of seconds from 0, or None to wait without limit, not {timeout!r}"[:200])
-    interval, growth, max_interval = (
-        (_FIRST_INTERVAL, _GROWTH, _MAX_INTERVAL) if poll_interval is None else (poll_interval, 1.0, poll_interval)
-    )
+    intervals = growing_intervals(5.0, 0.5) if poll_interval is None else growing_intervals(poll_interval)
     seconds = math.inf if timeout is None else timeout
     end = clock() + seconds
     job: Any = None
@@ -83,8 +87,7 @@ def wait_for(
         remaining = end - clock()
         if remaining <= 0:
             raise APITimeoutError(_NOT_ENDED.format(name, seconds, f"its status is {current.stage!r}"), completed=job)
-        yield Sleep(min(interval, remaining))
-        interval = min(interval * growth, max_interval)
+        yield Sleep(min(next(intervals), remaining))
 
 
 def wait_for_job(

@@ -210,7 +210,7 @@ def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list
 _OPTION_DOCS = attribute_docs(RequestOptions)
 _ID_DOCS = dict.fromkeys(("id", "endpoint_id"), "The id, as returned by the service.")
 _WAIT_DOCS = {
-    "poll_interval": "Seconds between two status requests.",
+    "poll_interval": "The most seconds between two status requests: they come after 1, 1.5, 2.3 and so on.",
     "timeout": "Seconds until waiting ends with an `APITimeoutError`; None waits without limit. The job itself continues.",
     "progress": "Called with a `Progress` whenever the status of the job changes.",
 }

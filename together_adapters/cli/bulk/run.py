@@ -35,7 +35,13 @@ _POSITIVE: Final = click.FloatRange(0, min_open=True)
 )
 @click.option("--max-concurrency", type=COUNT, default=16, metavar="N", help="Simultaneous requests, one by one.")
 @click.option("--max-jobs", type=COUNT, default=4, metavar="N", help="Simultaneous batch jobs.")
-@click.option("--poll-interval", type=_POSITIVE, default=30.0, metavar="SECONDS", help="Time between two looks at a job.")
+@click.option(
+    "--poll-interval",
+    type=_POSITIVE,
+    default=30.0,
+    metavar="SECONDS",
+    help="Longest time between two looks at a job, which grows from a second.",
+)
 @click.option(
     "--wait-timeout", type=_POSITIVE, metavar="SECONDS", help="Time to wait for jobs, which continue. Default: no limit."
 )
