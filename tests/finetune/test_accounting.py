@@ -92,6 +92,53 @@ def test_columns_around_a_traced_call_are_named(schema: str, tmp_path: Path) -> 
     assert [issue.path for issue in report.issues if issue.code == "column_left_out"] == ["trace.zonk"]
 
 
+JUDGEMENTS: dict[str, Any] = {
+    "score": 0, "user_score": 0.0, "scores": [{"name": "quality", "value": 0.0}], "scores.quality": 0.0, "feedback": "thumbs_down",
+    "feedback_stats": {"user": {"n": 1, "avg": 0.0}}, "eval.Faithful.label": "no", "assessments": [{"name": "x", "feedback": {}}],
+    "annotations": [{"name": "x", "result": {"label": "no"}}], "metadata": {"rating": 1}, "attributes.score": 0,
+}  # fmt: skip
+
+
+@each("name", JUDGEMENTS)
+@pytest.mark.parametrize("schema", TRACES)
+def test_a_judgement_around_a_traced_call_is_refused(schema: str, name: str, tmp_path: Path) -> None:
+    rows = [{**GOOD[schema], name: JUDGEMENTS[name]}]
+    report, text = outcome(rows, schema, tmp_path / "a.jsonl")
+    assert report is None and "judges an answer" in text
+    path = text.split("leave_out=['")[1].split("']")[0]
+    report, _ = outcome(rows, schema, tmp_path / "a.jsonl", leave_out=[path])
+    assert report is not None and report.valid == 1
+    by_user = write_jsonl(load(rows, schema, select=lambda record: name in record), tmp_path / "b.jsonl", overwrite=True).report
+    assert by_user.valid == 1 and any(one.startswith("selected.") for one in by_user.left_out)
+
+
+@each("name", ["labels", "feedback_stats", "retrieval.documents.0.document.score", "candidates.safetyRatings", "scoreIds"])
+@pytest.mark.parametrize("schema", TRACES)
+def test_what_is_no_judgement_of_the_answer_is_named_alone(schema: str, name: str, tmp_path: Path) -> None:
+    value = {} if name == "feedback_stats" else [0.5]
+    report, _ = outcome([{**GOOD[schema], name: value}], schema, tmp_path / "a.jsonl")
+    assert report is not None and (not value or report.left_out == {f"trace.{name}": 1})
+
+
+def test_scores_of_a_langfuse_trace_are_those_of_its_calls(tmp_path: Path) -> None:
+    trace = {"id": "t", "scores": [{"name": "quality", "value": 0.0}], "observations": [GOOD["langfuse"]]}
+    assert "'trace.scores' judges" in outcome([trace], "langfuse", tmp_path / "a.jsonl")[1]
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+@each("schema", ["messages", "prompt_completion", "requests", "examples"])
+def test_a_judgement_in_metadata_is_refused(schema: str, as_file: bool, tmp_path: Path) -> None:
+    rows = [{**GOOD[schema], "metadata": {"source": "x", "rating": number or None}} for number in (0, 1)]
+    source: Any = rows
+    if as_file:
+        source = tmp_path / "in.jsonl"
+        source.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    report, text = outcome(source, schema, tmp_path / "a.jsonl")
+    assert report is None and "1 of 2" in text and "'metadata.rating' judges" in text
+    report, _ = outcome(source, schema, tmp_path / "a.jsonl", leave_out=["metadata.rating"])
+    assert report is not None and report.left_out == {"metadata": 2}
+
+
 def test_fields_beside_the_question_of_an_example_are_accounted_for(tmp_path: Path) -> None:
     rows = [{"inputs": {"question": "q", "context": "c"}, "outputs": {"answer": "a", "zonk": 1}}]
     (record,) = load(rows, input_key="question", output_key="answer").records()

@@ -7,10 +7,12 @@ harmless, carries meaning that training would lose, or is unknown; a value can a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import isnan
 from typing import Any, Final, Literal, NamedTuple
+
+from pydantic_core import from_json
 
 from together_adapters.finetune.findings import Finding
 from together_adapters.finetune.records import Converted, Row
@@ -32,9 +34,9 @@ _PAIRING: Final = f"{PAIRING} makes preferences of good and bad answers to the s
 _FORM: Final = "form='conversation' makes conversations, which can hold it"
 _MEANINGS: Final[Mapping[Meaning, str]] = {
     Meaning("labels an answer good or bad (KTO), for which there is no method here", _PAIRING): "label kto",
-    Meaning("judges an answer, and all answers would be trained as good", "the good ones can be chosen before"): (
+    Meaning("judges an answer, and all answers would be trained as good", "remove the bad ones before"): (
         "score rating rank ranking grade vote upvote downvote thumb feedback correct incorrect correctness desirable undesirable verdict"
-        " judgement judgment winner accepted good bad"
+        " judgement judgment winner accepted good bad assessment"
     ),
     Meaning("is an answer of a preference", "schema='preference' needs a better and a worse answer"): (
         "chosen rejected reject preferred dispreferred"
@@ -89,11 +91,19 @@ _AMOUNTS: Final = frozenset("n num number count total max min avg mean has len".
 _PROVENANCE: Final = frozenset(
     "quality similarity toxicity language lang edu perplexity difficulty dedup safety moderation".split()
 )
+_OF_RUNS: Final = frozenset({"name", "order"})
 TRACE: Final = "trace."
 """What the names of columns around the input and the output of a traced call begin with."""
 REPLACED: Final = "replaced."
 """What the names of columns begin with whose place another column takes, because the user says so."""
 _SETTING_KEYS: Final = frozenset({"type", "budget_tokens", "effort", "summary", "format", "verbosity"})  # of reasoning and text
+SELECTED: Final = "selected."
+"""What the names of judgements begin with by which the user has selected."""
+_ABOUT: Final = frozenset("metadata meta info annotation".split())
+"""Objects of these names tell of their record, and may judge it."""
+_NO_JUDGEMENT: Final = frozenset("document safety moderation".split())
+"""Of traces: how well a document fits a question, and what a filter says of a text."""
+_AROUND_CALLS: Final = re.compile(r"^trace\.(?:resource|scope|server|network|http|otel)\.")
 _TELEMETRY: Final = re.compile(
     r"^trace\.(?:events\[\]\.)?(?:gen_ai|llm|openinference|resource|scope|extra|server|network|http|otel)\."
 )
@@ -152,10 +162,14 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
     meanings = [_BY_WORD[word] for word in words if word in _BY_WORD]
     if "cot" in last.lower().split("_"):
         meanings.append(_BY_WORD["cot"])  # `CoT` is one word
-    if last in _SETTINGS or name.startswith(REPLACED) or _TELEMETRY.match(name):
+    if last in _SETTINGS or name.startswith((REPLACED, SELECTED)):
         return True
     if name.startswith(TRACE):
-        is_harmless = bool(meanings) or not (_HARMLESS | _AMOUNTS | _PROVENANCE).isdisjoint(words)
+        if _judges_call(name, words, meanings):
+            return _JUDGEMENT
+        if _TELEMETRY.match(name):
+            return True
+        is_harmless = bool(meanings) or not (_HARMLESS | _AMOUNTS | _PROVENANCE | _OF_RUNS).isdisjoint(words)
         return is_harmless or None  # it describes the input and the output of a call
     if in_preference and not {_JUDGEMENT, _PREFERENCE}.isdisjoint(meanings) and _LABEL not in meanings:
         return True  # how the two answers were judged
@@ -166,6 +180,8 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
     is_amount = words[0] in _AMOUNTS and _JUDGEMENT not in meanings
     if words[-1] in _MEASURES or is_amount or not _PROVENANCE.isdisjoint(words):
         return True
+    if _JUDGEMENT in meanings:
+        return _JUDGEMENT
     is_harmless = not _HARMLESS.isdisjoint((words[0], words[-1]))
     return meanings[0] if meanings else is_harmless or None
 
@@ -173,6 +189,51 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
 def is_judgement(name: str) -> bool:
     """Whether a column of this name judges an answer."""
     return meaning_of(name) in _JUDGEMENTS
+
+
+def _judges_call(name: str, words: Sequence[str], meanings: Sequence[Meaning]) -> bool:
+    """Whether a name around a traced call judges its answer; the labels of a trace are tags, one label is a verdict."""
+    is_judged = _JUDGEMENT in meanings or (_LABEL in meanings and name.lower().endswith("label"))
+    return is_judged and words[-1] not in _MEASURES and _NO_JUDGEMENT.isdisjoint(words) and not _AROUND_CALLS.match(name)
+
+
+@lru_cache(10_000)
+def _holds_facts(name: str) -> bool:
+    """Whether a column of this name tells of its record."""
+    words = _WORDS.findall(_CAMEL.sub("_", name).lower())
+    return bool(words) and _singular(words[-1]) in _ABOUT and not name.startswith(SELECTED)
+
+
+def judgements_within(name: str, value: Any, in_preference: bool = False) -> Row:
+    """Returns the judgements that an object of facts such as `metadata` holds, or a list of annotations, by their paths."""
+    if not _holds_facts(name) or in_preference:
+        return {}
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            value = from_json(value)
+        except ValueError:
+            return {}
+    return dict(_judgements(name, value, "annotation" in name.lower()))
+
+
+def _judgements(path: str, value: Any, is_annotation: bool) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _judgements(f"{path}[]", item, is_annotation)
+    for key, item in value.items() if isinstance(value, dict) else ():
+        meaning = meaning_of(str(key))
+        if has_value(item) and (meaning is _JUDGEMENT or (meaning is _LABEL and is_annotation)):
+            yield f"{path}.{key}"[:80], item
+        elif is_annotation:
+            yield from _judgements(f"{path}.{key}", item, is_annotation)
+
+
+def selected_by(left_out: Mapping[str, Any]) -> Row:
+    """Returns what is left out of a call that the user has selected: its judgements have been heard."""
+    return {
+        f"{SELECTED}{name.removeprefix(TRACE)}" if is_judgement(name) or judgements_within(name, value) else name: value
+        for name, value in left_out.items()
+    }
 
 
 def _singular(word: str) -> str:
@@ -208,7 +269,12 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
     findings, unknown = [], [*fields_dropped]
     for name, value in fields:
         meaning = meaning_of(name, is_preference)
-        if meaning is True or name in allowed or (isinstance(value, dict) and value and value.keys() <= _SETTING_KEYS):
+        if name in allowed:
+            continue
+        judgements = judgements_within(name, value, is_preference)
+        findings += [_finding(path, one, _JUDGEMENT, row) for path, one in judgements.items() if path not in allowed]
+        is_setting = isinstance(value, dict) and value and value.keys() <= _SETTING_KEYS and meaning not in _JUDGEMENTS
+        if meaning is True or judgements or is_setting:
             continue
         if isinstance(value, Unchosen) or (isinstance(value, float) and isnan(value)):
             unknown.append(name)
@@ -229,6 +295,11 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
 def harmless_accounts(names: tuple[str, ...], /) -> Accounts | None:
     """Returns what training leaves out of a conversation of texts whose format has left out `names`, if all are harmless."""
     return Accounts(names) if all(meaning_of(name) is True for name in names) else None
+
+
+def is_judged(name: str, values: Iterable[Any]) -> bool:
+    """Whether some values of a column whose name is harmless are objects of facts that judge an answer."""
+    return _holds_facts(name) and any(judgements_within(name, value) for value in values)
 
 
 def _finding(name: str, value: Any, meaning: Meaning, row: Row) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, NamedTuple, cast
 
-from together_adapters.finetune.accounting import TRACE, unread
+from together_adapters.finetune.accounting import TRACE, selected_by, unread
 from together_adapters.finetune.errors import location
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS, Options, Template, UserCallbackError
 from together_adapters.finetune.formats.preference import PAIRED_COLUMNS
@@ -106,6 +106,7 @@ def convert_items(
 ) -> Iterator[Record]:
     """Yields the rows or the refusal of each record, with the columns that the format does not read."""
     convert, template = data_format.convert, options.template if isinstance(options.template, Template) else None
+    keep, has_attributes = not data_format.traces, data_format.has_attributes
     new = tuple.__new__  # twice as fast as the class
     for item in items:
         if isinstance(item, Refusal):
@@ -121,11 +122,13 @@ def convert_items(
                 row, key, changes, left_out = result
                 if has_more:
                     read = reads | template.columns if template else reads  # type: ignore[operator]
-                    row, left_out = with_extras(row, left_out, record, read, keep=not data_format.traces)  # type: ignore[arg-type]
+                    row, left_out = with_extras(row, left_out, record, read, keep=keep, has_attributes=has_attributes)  # type: ignore[arg-type]
                 if group is not None and isinstance(record, dict) and record.get(group) is not None:
                     key = str(record[group])
                 if others:
                     left_out = {**others, **left_out}
+                if options.select is not None:
+                    left_out = selected_by(left_out)
                 yield new(Example, (row, number, source, key, changes, left_out, size))
         except Unconvertible as error:
             yield error.refusal(number or 1, source, record)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from langchain_together_adapters.finetuning.messages import convert_messages, plain_rows
 from langchain_together_adapters.tools import wire_tools
+from together_adapters.finetune.accounting import TRACE
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversation import Expand
 from together_adapters.finetune.formats.exports.langchain_files import state_of
@@ -29,7 +30,7 @@ from together_adapters.finetune.formats.framework_source import (
     training_data,
 )
 from together_adapters.finetune.formats.langchain_json import is_message as is_json_message
-from together_adapters.finetune.formats.langsmith import dataset_examples, runs
+from together_adapters.finetune.formats.langsmith import COLUMNS, EXAMPLE_COLUMNS, dataset_examples, runs
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS, Options
 from together_adapters.finetune.formats.traces import Result
 from together_adapters.finetune.readers.fields import field
@@ -139,19 +140,25 @@ class _LangChainReader(FrameworkReader):
     def convert(self, record: Any, number: int) -> Iterator[Result]:
         schema = self._schema
         if schema == "llm_runs" or (schema == "auto" and is_run(record)):
-            return self._langsmith(runs, record)
+            return self._langsmith(runs, record, COLUMNS, TRACE)
         if schema == "examples" or (schema == "auto" and is_example(record)):
-            return self._langsmith(dataset_examples, record)
+            return self._langsmith(dataset_examples, record, EXAMPLE_COLUMNS, "")
         conversation = conversation_of(record, self._options.input_key, self._options.output_key)
         return iter((self.with_tools(self._row(conversation, number), record, conversation.tools),))
 
-    def _langsmith(self, decode: Callable[[Any, Options], Iterator[Result]], record: Any) -> Iterator[Result]:
+    def _langsmith(
+        self, decode: Callable[[Any, Options], Iterator[Result]], record: Any, read: Iterable[str], prefix: str
+    ) -> Iterator[Result]:
         try:
             results = list(decode(langsmith_json(record), self._options))
         except CONVERSION_ERRORS as problem:
             text = f"the record has a format that is not known ({type(problem).__name__}: {str(problem)[:100]})"
             raise Unconvertible("record_unreadable", text) from None
-        return (self.with_tools(one, record) if isinstance(one, Converted) else one for one in results)
+        others = {f"{prefix}{name}": value for name, value in fields_left_out(record, *read).items()}
+        return (
+            self.with_tools(one._replace(left_out={**others, **one.left_out}), record) if isinstance(one, Converted) else one
+            for one in results
+        )
 
     def _row(self, conversation: FrameworkConversation, number: int) -> Converted:
         messages = conversation.messages

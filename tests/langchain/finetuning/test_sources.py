@@ -151,6 +151,8 @@ def test_runs() -> None:
     for record in (run(), SimpleNamespace(**run())):
         record_read = only([record])
         assert (record_read.row, record_read.group) == ({"messages": chat_rows}, "t")
+        assert not record_read.left_out
+    assert only([run(feedback_stats={"user": 0})]).left_out == {"trace.feedback_stats": {"user": 0}}
     openai = run(inputs={"messages": [chat_rows[0]]}, outputs={"choices": [{"message": chat_rows[1], "finish_reason": "stop"}]})
     assert only([openai]).row == {"messages": chat_rows}
     for code, record in {

@@ -62,10 +62,10 @@ _ANSWER_KEYS: Final = frozenset(
     {*_REASONS, "index", "choices", "candidates", "generations", "replies", "usage", "message", "model"}
 )
 _PLAIN_KEYS: Final = frozenset({"role", "content"})
-COLUMNS: Final = frozenset({"type", "level", "input", "output", "traceId", "trace_id", "sessionId", "session_id", "scores"})
+COLUMNS: Final = frozenset({"type", "level", "input", "output", "traceId", "trace_id", "sessionId", "session_id"})
 
 
-DOCUMENT_KEYS: Final = frozenset({"observations", "id", "sessionId", "scores"})
+DOCUMENT_KEYS: Final = frozenset({"observations", "id", "sessionId"})
 
 
 def observations(document: Any) -> Iterator[Any]:

@@ -41,6 +41,11 @@ class DataFormat(NamedTuple):
     reads: frozenset[str] | None = None  # the columns that it converts; None if its records are no objects of columns
     document: frozenset[str] | None = None  # the keys of a document that `unpack` reads, if what it yields are not the document's
 
+    @property
+    def has_attributes(self) -> bool:
+        """Whether its records are spans, whose attributes have names with a dot."""
+        return self.unpack is spans
+
 
 def openai_line(record: Any, options: Options) -> Iterable[Converted | Unconvertible]:
     """Converts a line of a file for OpenAI's fine-tuning: a conversation, or a preference."""

@@ -45,8 +45,10 @@ def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
 
 def unread_attributes(span: Any, read: tuple[str, ...]) -> Row:
     """Returns what no attribute whose name begins so holds: other attributes, those of events, and what is known of the exporter."""
-    own = field(span, "attributes") is not None
-    values = {key: value for key, value in all_of(span).items() if (own or "." in key) and not key.startswith(read)}
+    values = all_of(span) if field(span, "attributes") is not None else {}
+    if isinstance(span, Mapping):
+        values |= _flat({key: value for key, value in span.items() if "." in str(key)}, ("",))
+    values = {key: value for key, value in values.items() if not key.startswith(read)}
     for event in field(span, "events") or ():
         fields = all_of(event) if field(event, "attributes") is not None else {}
         values |= {f"events[].{key}": value for key, value in fields.items() if not key.startswith(read)}

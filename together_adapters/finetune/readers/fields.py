@@ -64,18 +64,19 @@ def text_of(record: Row, column: str) -> str:
 
 
 def with_extras(
-    row: Row, left_out: Mapping[str, Any], record: Row, read: Collection[str], *, keep: bool
+    row: Row, left_out: Mapping[str, Any], record: Row, read: Collection[str], *, keep: bool, has_attributes: bool
 ) -> tuple[Row, Mapping[str, Any]]:  # fmt: skip
     """Adds the columns that a format does not read to the row, so that users can filter by them, or else to what is left out.
 
-    `keep` is False for traces: what stands around their input and output is left out.
+    `keep` is False for traces: what stands around their input and output is left out. `has_attributes` says that names with a dot
+    are the attributes of a span, for which its format accounts.
     """
     extra, others = {}, {}
     for key, value in record.items():
         if key not in read:
             if keep and key not in FORMAT_COLUMNS and key not in row:
                 extra[key] = value
-            elif has_value(value) and (keep or "." not in str(key)):  # a dot is in the name of a span's attribute
+            elif has_value(value) and not (has_attributes and "." in str(key)):
                 others[str(key)[:80] if keep else f"{TRACE}{key}"[:80]] = value
     return {**row, **extra} if extra else row, {**left_out, **others} if others else left_out
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, MsgspecError, Raw, Struct, defstruct
 from msgspec.json import Decoder, Encoder
 from pydantic_core import to_json
 
-from together_adapters.finetune.accounting import has_value, meaning_of
+from together_adapters.finetune.accounting import has_value, is_judged, meaning_of
 from together_adapters.finetune.formats.layouts.text_calls import may_be_marked
 from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.readers.fields import FORMAT_COLUMNS
@@ -142,6 +142,8 @@ class _WithColumns:
         if valid is None:
             return None
         columns = [_values(rows, f"column_{number}") for number in range(len(self._names))]
+        if any(map(is_judged, self._names, columns)):
+            return None
         left_out = {name: sum(map(_is_filled, values)) for name, values in zip(self._names, columns, strict=True)}
         count = sum(any(value is not UNSET for value in row) for row in zip(*columns, strict=True))
         changes = {**valid.changes, COLUMNS_STRIPPED: count} if count else valid.changes

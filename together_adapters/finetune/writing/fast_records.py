@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError, convert
 from pydantic_core import to_json
 
-from together_adapters.finetune.accounting import extra_columns, harmless_accounts, has_value
+from together_adapters.finetune.accounting import extra_columns, harmless_accounts, has_value, is_judged
 from together_adapters.finetune.records import Example, Record, Row, Unconvertible
 from together_adapters.finetune.validation.fast_tools import NO_TOOLS, ToolReader, Tools
 from together_adapters.finetune.validation.json_values import to_plain_json
@@ -71,6 +71,8 @@ class RecordWriter:
                 row = {column: value for column, value in row.items() if column not in extras}
             if names:
                 if not all(type(name) is str for name in names) or harmless_accounts(names) is None:
+                    return None
+                if any(is_judged(name, (record.row.get(name), record.left_out.get(name))) for name in names):
                     return None
                 left_out.update(names)
             rows.append(row)

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
-from together_adapters.finetune.accounting import NO_ACCOUNTS, UNKNOWN_CODE, Accounts, accounts_of, harmless_accounts
+from together_adapters.finetune.accounting import NO_ACCOUNTS, UNKNOWN_CODE, Accounts, accounts_of, harmless_accounts, is_judged
 from together_adapters.finetune.findings import Finding, RowFindings
 from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
@@ -54,7 +54,8 @@ class RowPreparer:
         row, fixes, accounts = record.row, record.changed, NO_ACCOUNTS
         findings.start_row()
         is_plain = type(row) is dict and is_text_conversation(findings, row) and _is_ordered(row)
-        if is_plain and record.left_out and (harmless := harmless_accounts(tuple(record.left_out))):
+        harmless = harmless_accounts(tuple(record.left_out)) if is_plain and record.left_out else None
+        if harmless and not any(is_judged(name, (value,)) for name, value in record.left_out.items()):
             accounts = harmless
         elif record.left_out or not is_plain:
             if type(row) is dict:
