@@ -143,9 +143,9 @@ PACED: dict[str, tuple[list[bytes], type[Exception] | None, int]] = {
 }
 
 
-@pytest.mark.parametrize("kind", PACED)
+@pytest.mark.parametrize(("kind", "options"), [*((kind, {}) for kind in PACED), ("alone", {"transport": "fast"})])
 def test_chunks_that_come_alone_pass_by_h11(
-    flavour: Flavour, raw_server: RawServer, monkeypatch: pytest.MonkeyPatch, kind: str
+    flavour: Flavour, raw_server: RawServer, monkeypatch: pytest.MonkeyPatch, kind: str, options: dict[str, Any]
 ) -> None:
     writes, error, limit = PACED[kind]
     connections: list[Any] = []
@@ -164,7 +164,7 @@ def test_chunks_that_come_alone_pass_by_h11(
 
     monkeypatch.setattr(h11.Connection, "receive_data", counted)
     raw_server.answer(send, close=error is not None)
-    client = flavour.client(base_url=raw_server.base_url, max_retries=0)
+    client = flavour.client(base_url=raw_server.base_url, max_retries=0, **options)
     for _ in range(2):
         texts: list[str] = []
         fed.clear()

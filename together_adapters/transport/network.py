@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_HEAD = 256 * 1024  # bytes before the body; only a server that sends informational responses without end gets there
 READ_SIZE = 64 * 1024
 _WRITE_SIZE = 16 * 1024
+_OF_CLIENTS = ("BoundSyncStream", "BoundAsyncStream")  # around the body of a transport, to measure how long it takes
 _BROKEN = ("ReadError", "WriteError")
 _HEAD = re.compile(rb"HTTP/1\.1 2.*?\n\r?\n", re.DOTALL)
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,15})\r\n")
@@ -84,8 +85,10 @@ def complete_chunks(response: HTTPResponse) -> ChunkJoiner | None:
 
     Around a body that is not that of our transport there is somebody who reads it as well, as a recorder does.
     """
-    stream = response.extensions.get("network_stream")
-    is_direct = getattr(response.stream, "is_direct", False)
+    stream, body = response.extensions.get("network_stream"), response.stream
+    if type(body).__name__ in _OF_CLIENTS:
+        body = body._stream  # type: ignore[union-attr]
+    is_direct = getattr(body, "is_direct", False)
     return stream.chunks if is_direct and isinstance(stream, _Stream) else None
 
 
