@@ -15,7 +15,13 @@ from together_adapters import Together
 from together_adapters.bulk.columns import AnswerColumn, EmbeddingColumn, NewColumn, RankingColumn
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.http.faults import Fault
-from together_adapters.errors import AuthenticationError, ConfigurationError, LongTextWarning
+from together_adapters.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LongTextWarning,
+    ModelNotFoundError,
+    PaymentRequiredError,
+)
 
 EMBEDDER = "BAAI/bge-base-en-v1.5"
 CHAT = "openai/gpt-oss-120b"
@@ -177,3 +183,19 @@ def test_a_key_of_the_environment_is_in_no_pickle(emulator: Emulator, monkeypatc
     monkeypatch.delenv("TOGETHER_API_KEY")
     with pytest.raises(ConfigurationError, match="TOGETHER_API_KEY"):
         pickle.loads(data)
+
+
+def test_a_model_that_does_not_exist_ends_all(emulator: Emulator, client: Together) -> None:
+    with emulator.behave(any_model=False), pytest.raises(ModelNotFoundError, match="no/model"):
+        answerer(client, model="no/model")(pa.table({"prompt": ["a"] * 100}))
+    assert len(emulator.requests) <= 32
+
+
+def test_what_was_paid_before_the_credit_ended_is_kept(emulator: Emulator, client: Together, tmp_path: Path) -> None:
+    asked = answerer(client, max_concurrency=1, checkpoint=tmp_path)
+    emulator.reply(lambda body: emulator.inject("402") or "yes" if body["messages"][-1]["content"] == "b" else "yes")
+    table = pa.table({"prompt": list("abcd")})
+    with pytest.raises(PaymentRequiredError):
+        asked(table)
+    assert len(emulator.requests) == 3
+    assert asked(table).column("answer_error").null_count == 4 and len(emulator.requests) == 5

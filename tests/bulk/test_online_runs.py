@@ -18,6 +18,8 @@ from together_adapters.errors import (
     AuthenticationError,
     BadRequestError,
     DatasetError,
+    ModelNotFoundError,
+    PermissionDeniedError,
     ServiceUnavailableError,
 )
 
@@ -156,3 +158,35 @@ async def test_a_cancelled_run_continues(emulator: Emulator, tmp_path: Path, via
         assert emulator.bill.total().requests == 40 and len(emulator._state.stores.batches) == 1
     else:
         assert emulator.bill.total().requests <= 40 + 2 * 4
+
+
+@pytest.mark.parametrize("via", ["online", "batch"])
+def test_a_model_that_does_not_exist_ends_the_run(flavour: Any, emulator: Emulator, tmp_path: Path, via: Any) -> None:
+    """The run says so once, and nothing is left of it: with the name mended it begins."""
+    echo(emulator)
+    path = tmp_path / "run.sqlite"
+    wrong = [{**body, "model": "openai/gpt-os-120b"} for body in bodies(50)]
+    with emulator.behave(any_model=False), pytest.raises(ModelNotFoundError, match="openai/gpt-oss-120b"):
+        perform(flavour, wrong, via=via, checkpoint=path)
+    assert sent(emulator, "POST", "/v1/chat/completions") <= 16 and sent(emulator, "POST", "/v1/batches") <= 1
+    assert [*tmp_path.iterdir()] == []
+    assert texts(flavour, perform(flavour, bodies(50), via=via, checkpoint=path)) == expected(50)
+
+
+@pytest.mark.parametrize("via", ["online", "batch"])
+def test_of_several_models_the_others_answer(flavour: Any, emulator: Emulator, via: Any) -> None:
+    echo(emulator)
+    inputs = [{**body, "model": MODEL if index % 2 else "no/model"} for index, body in enumerate(bodies(20))]
+    with emulator.behave(any_model=False):
+        results = perform(flavour, inputs, via=via, max_concurrency=1)
+    assert texts(flavour, results)[1::2] == expected(20)[1::2]
+    assert {type(item.error) for item in results.failed} == {ModelNotFoundError} and len(results.failed) == 10
+    assert sent(emulator, "POST", "/v1/chat/completions") in (0, 11)
+
+
+def test_a_run_that_is_refused_everywhere_ends(flavour: Any, emulator: Emulator) -> None:
+    """A firewall may refuse one text, but not all."""
+    emulator.inject(Fault("403", times=None, message="Access denied", code="forbidden"))
+    with pytest.raises(PermissionDeniedError):
+        perform(flavour, bodies(60), max_concurrency=1)
+    assert sent(emulator, "POST", "/v1/chat/completions") == 21

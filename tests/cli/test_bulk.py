@@ -63,6 +63,15 @@ def test_max_price(run: Run, emulator: Emulator, tmp_path: Path) -> None:
     assert emulator.bill.total().requests == 0 and [path.name for path in tmp_path.iterdir()] == ["prompts.jsonl"]
 
 
+def test_the_price_of_a_wrong_name(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    write_prompts(tmp_path)
+    arguments = ("bulk", "run", "prompts.jsonl", "-o", "a.jsonl", "--max-price", 1)
+    (tmp_path / "prompts.jsonl").write_text((tmp_path / "prompts.jsonl").read_text().replace(MODEL, "openai/gpt-os-120b"))
+    error = one_error(run(*arguments, code=2))
+    assert "the price of openai/gpt-os-120b is unknown" in error and f"did you mean {MODEL}?" in error
+    assert "leave out --max-price" in error and "Control" not in error
+
+
 @pytest.mark.parametrize("options", [(), ("--checkpoint", "run.sqlite")])
 @pytest.mark.parametrize(
     ("line", "message"),

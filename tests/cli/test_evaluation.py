@@ -36,8 +36,33 @@ def test_evaluation_of_a_column(run: Run, client: Together, tmp_path: Path) -> N
     assert run("evaluation", "retrieve", id, "--json").json["parameters"]["labels"] == ["good", "bad"]
     assert id in run("evaluation", "list").out
     assert id in {job["workflow_id"] for job in run("evaluation", "list", "--limit", 5, "--json").json}
-    one_error(run(*options, "--type", "score", "--model-field", "response", code=2))
+    score = one_error(run(*options, "--type", "score", "--model-field", "response", code=2))
+    assert "--type score requires --min-score, --max-score, --pass-threshold" in score
+    assert "the model requires --model-to-evaluate-source" in one_error(run(*classify, "--model-to-evaluate", MODEL, code=2))
     one_error(run(*classify, "--model-field", "response", "--model-to-evaluate", MODEL, code=2))
+
+
+def test_a_file_is_uploaded_unless_a_template_names_no_column_of_it(run: Run, tmp_path: Path, emulator: Emulator) -> None:
+    (tmp_path / "eval.jsonl").write_text('{"prompt": "q", "one": "a"}\n', "utf-8")
+    judge = ("--judge-model", MODEL, "--judge-model-source", "serverless", "--judge-system-template", "Is {{one}} good?")
+    options = ("evaluation", "create", "--type", "compare", "--input-data-file-path", "eval.jsonl", *judge)
+    model = (
+        "--model-b-source",
+        "serverless",
+        "--model-b-max-tokens",
+        9,
+        "--model-b-temperature",
+        0,
+        "--model-b-system-template",
+        "s",
+    )
+    model_b = ("--model-b", MODEL, *model, "--model-b-input-template")
+    error = one_error(run(*options, "--model-a-field", "one", *model_b, "{{promt}}", code=2))
+    assert "the file has no column 'promt', but 'prompt', 'one'" in error
+    assert "no column 'two'" in one_error(run(*options, "--model-a-field", "two", *model_b, "{{prompt}}", code=2))
+    assert emulator.requests == []
+    id = run(*options, "--model-a-field", "one", *model_b, "{{prompt}}", "--json").json["workflow_id"]
+    assert run("evaluation", "wait", id, "--poll-interval", 0.1, "--json").json["results"]["num_samples"] == 1
 
 
 def test_comparison_of_two_models(run: Run, client: Together, tmp_path: Path, emulator: Emulator) -> None:

@@ -145,6 +145,16 @@ def test_a_failed_job_has_its_last_events(launch: Launch, flavour: Flavour, trai
     assert error.value.events and job.status == "error"
 
 
+def test_a_validation_file_that_is_not_used_is_checked_alone(
+    launch: Launch, train: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = launch(train, write_rows(tmp_path / "validation.jsonl", ROWS[:3]))
+    assert not job.details.validation_file and job.reports["validation"].leakage
+    assert [record.message for record in caplog.records].count(
+        "validation_file= is not used, since n_evals=0: pass the number of evaluations"
+    ) == 1
+
+
 def test_a_validation_file_is_evaluated(launch: Launch, flavour: Flavour, train: Path, tmp_path: Path) -> None:
     job = launch(train, write_rows(tmp_path / "validation.jsonl", ROWS[:3]), n_evals=2)
     assert job.reports.keys() == job.differences.keys() == {"train", "validation"}

@@ -68,7 +68,7 @@ def test_raw_parameters_are_sent_unchanged(flavour: Any, stub_client: Any) -> No
         ({**CLASSIFY, "model_to_evaluate": {**PARAMETERS, "model_source": "external"}}, "external_api_token"),
         ({**CLASSIFY, "model_to_evaluate": {"model": "a/b"}}, "input_template"),
         ({**CLASSIFY, "model_to_evaluate": 5}, "int"),
-        ({**JUDGE, "type": "score", "min_score": 0}, "max_score, pass_threshold"),
+        ({**JUDGE, "type": "score", "min_score": 0}, "max_score=, pass_threshold="),
         ({**SCORE, "labels": ["a"]}, "labels"),
         ({**SCORE, "model_b": "x"}, "model_b"),
         ({**SCORE, "min_score": 10}, "min_score=10"),

@@ -18,7 +18,7 @@ from typing import Any, Final
 from together_adapters.bulk.answer_files import AnswerFile, AnswerFiles, AnswerLog, State, trim
 from together_adapters.bulk.database import Database
 from together_adapters.bulk.inputs import Requests, body_of
-from together_adapters.bulk.outcomes import Failure, failure_line, failure_of
+from together_adapters.bulk.outcomes import FATAL_OF_MODEL, Failure, exception_of, failure_line, failure_of, read_line
 from together_adapters.bulk.request_files import (
     Numbers,
     Pending,
@@ -32,7 +32,7 @@ from together_adapters.bulk.request_files import (
     unpack,
 )
 from together_adapters.control.prices import Tokens
-from together_adapters.errors import ConfigurationError, DatasetError, DownloadError
+from together_adapters.errors import ConfigurationError, DatasetError, DownloadError, TogetherError
 from together_adapters.resources.batch_files import MAX_BYTES
 
 ROUNDS: Final = 2
@@ -289,6 +289,28 @@ class Checkpoint:
             self.answers.add(file, shard.model, may_retry=shard.round < ROUNDS)
         self._may_plan = True
         return shard
+
+    def error_of_all(self, shard: Shard) -> TogetherError | None:
+        """Returns the error of a shard whose job has ended, if it is that of every request of the run: the model does not exist.
+
+        The run is over. What failed is sent again when it is started again; where nothing was answered, nothing is kept, so that the
+        model may be another one then.
+        """
+        numbers = self._numbers_of(shard)
+        if len(self.requests.models()) > 1 or State.ANSWERED in select(self.answers.states, numbers):
+            return None
+        for number in (numbers[-1], numbers[0]):
+            _, outcome = read_line(self.answers.lines([number])[0], self.endpoint)
+            if not isinstance(outcome, Failure):
+                return None
+            error = exception_of(outcome, self.endpoint, f"each request of batch {shard.batch_id}", self.requests.body(number))
+            if not isinstance(error, FATAL_OF_MODEL):
+                return None
+        self.end()
+        if State.ANSWERED not in self.answers.states and all(each.state == "written" for each in self.shards()):
+            for table in ("shards", "answers"):
+                self.database.run(f"DELETE FROM {table}")  # noqa: S608
+        return error
 
     def _write_missing(self, shard: Shard, pending: Pending, failure: Failure) -> AnswerFile:
         name = f"answers-{shard.number}-missing.jsonl"

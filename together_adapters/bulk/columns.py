@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -18,13 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from together_adapters._lazy import require
 from together_adapters.atomic_files import new_files
-from together_adapters.errors import (
-    APIStatusError,
-    AuthenticationError,
-    ContextLengthError,
-    ModelNotAvailableError,
-    TogetherError,
-)
+from together_adapters.bulk.outcomes import FATAL_OF_MODEL
+from together_adapters.errors import APIStatusError, ContextLengthError, ModelNotAvailableError, TogetherError
 from together_adapters.resources import chat, embeddings, rerank
 from together_adapters.resources.embedding_limits import LongTexts
 from together_adapters.transport.call import Flow, Local, Parallel, Step
@@ -53,7 +48,10 @@ class NewColumn(ABC):
         client: A client; by default one with the settings of the environment.
 
     Raises:
-        AuthenticationError: The key is not valid, so that no row can succeed. All other errors are those of rows.
+        AuthenticationError: The key is not valid, so that no row can succeed.
+        ModelNotAvailableError: Nor is the model.
+        PaymentRequiredError: The account has no credit left; `BudgetExceededError`: nor has the budget of the client's control. What was
+            answered before is in the checkpoint. All other errors are those of rows.
         ConfigurationError: There is neither a key nor a client.
         ValueError: A table has no such column, or has the new one already.
     """
@@ -88,9 +86,16 @@ class NewColumn(ABC):
         rows = self._read(path, len(inputs))
         pending = {index: value for index, value in enumerate(inputs) if rows[index] is None or rows[index].get(self.errors)}
         if pending:
-            for part in self.client.perform(Parallel(list(self._steps(pending)), self.max_concurrency)):
+            fatal: list[TogetherError] = []
+            steps = [_unless(fatal, step) for step in self._steps(pending)]
+            for part in self.client.perform(Parallel(steps, self.max_concurrency)):
                 for index, row in part.items():
                     rows[index] = row
+            if fatal:
+                failures = self._failure(range(len(rows)), fatal[0])
+                if any(rows):
+                    self._write(path, [row or failures[index] for index, row in enumerate(rows)])
+                raise fatal[0]
             self._write(path, rows)
         result = self._table(rows)
         for name in result.column_names:
@@ -206,7 +211,7 @@ class EmbeddingColumn(NewColumn):
                 max_concurrency=1,
                 long_texts=self.long_texts,
             )
-        except AuthenticationError:
+        except FATAL_OF_MODEL:
             raise
         except TogetherError as error:
             if len(texts) > 1 and _blames_input(error):
@@ -262,7 +267,7 @@ class AnswerColumn(NewColumn):
             messages = [{"role": "system", "content": self.system}, *messages]
         try:
             body = yield chat.complete(model=self.model, messages=messages, **self.params).untyped()
-        except AuthenticationError:
+        except FATAL_OF_MODEL:
             raise
         except TogetherError as error:
             return self._failure([index], error)
@@ -319,11 +324,22 @@ class RankingColumn(NewColumn):
             response = yield from rerank.create(
                 model=self.model, query=query, documents=_without_nulls(documents), top_n=self.top_n, **self.params
             )
-        except AuthenticationError:
+        except FATAL_OF_MODEL:
             raise
         except (TogetherError, TypeError) as error:  # a document of the row may be null
             return self._failure([index], error)
         return {index: {self.into: [{"index": each.index, "score": each.relevance_score} for each in response.results]}}
+
+
+def _unless(fatal: list[TogetherError], step: Step | Flow[dict[int, Row]]) -> Flow[dict[int, Row]]:
+    """Performs a step unless an error has come that every row would meet; such an error of its own is added."""
+    if fatal:
+        return {}
+    try:
+        return (yield from step) if isinstance(step, Generator) else (yield step)
+    except FATAL_OF_MODEL as error:
+        fatal.append(error)
+        return {}
 
 
 def _client(client: Together | None) -> Together:

@@ -17,6 +17,7 @@ from together_adapters.control.rows import LedgerRow, to_values
 from together_adapters.errors import BudgetExceededError, ConfigurationError, TogetherError
 from together_adapters.resources.models import list_models
 from together_adapters.transport.call import Flow, Local, once
+from together_adapters.types.capabilities import MODELS, nearest_names
 
 if TYPE_CHECKING:
     from together_adapters.bulk.checkpoint import Checkpoint, Shard
@@ -61,10 +62,11 @@ class Account:
             usage.setdefault(model, Tokens()).add(estimated_tokens(self._kind, from_json(body), self._history))
         for model, tokens in usage.items():
             if token_cost(self._price(model), tokens, 0) is None:
+                names = nearest_names(model, MODELS)
                 raise ConfigurationError(
-                    f"the price of {model} is unknown, so nobody can say what the run costs: pass it as "
-                    f"Together(control=Control(prices={{{model!r}: {{'input': ..., 'output': ...}}}})), in dollars per million tokens. "
-                    "Nothing was sent"
+                    f"the price of {model} is unknown, so nobody can say what the run costs"
+                    f"{f' (did you mean {names[0]}?)' if names else ''}: name its price, Together(control=Control(prices="
+                    "{name: {'input': ..., 'output': ...}})) in dollars per million tokens, or set no limit. Nothing was sent"
                 )
         return self.dollars(usage) or 0.0
 

@@ -221,6 +221,8 @@ class JobRun:
         except DownloadError:
             return self._has_missed(shard)
         yield from self._settle(shard, is_certain=True)
+        if (error := self._checkpoint.error_of_all(shard)) is not None:
+            raise error
         self.report("wait")
         return True
 

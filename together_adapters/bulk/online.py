@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.outcomes import (
     COMPLETIONS,
+    FATAL,
     Failure,
     answer_line,
     failure_line,
@@ -19,13 +20,7 @@ from together_adapters.bulk.outcomes import (
 )
 from together_adapters.bulk.results import BulkProgress
 from together_adapters.control.prices import Tokens
-from together_adapters.errors import (
-    AuthenticationError,
-    BudgetExceededError,
-    ConfigurationError,
-    PaymentRequiredError,
-    TogetherError,
-)
+from together_adapters.errors import ModelNotAvailableError, PermissionDeniedError, TogetherError
 from together_adapters.resources.batches import CHAT
 from together_adapters.transport.call import Call, Flow, Parallel, json_object, request
 from together_adapters.transport.model_parser import ResponseParser
@@ -33,9 +28,8 @@ from together_adapters.types.capabilities import removal_warning
 from together_adapters.types.chat import ChatCompletion
 from together_adapters.types.completions import Completion
 
-_FATAL: Final = (AuthenticationError, BudgetExceededError, ConfigurationError, PaymentRequiredError)
-"""Errors that every other request would meet, too."""
 _MAX_FAILURES: Final = 100  # passing errors one after the other, which say that the service is not there
+_MAX_REFUSALS: Final = 20  # of 403 one after the other: it may be for one text, as of a firewall, but hardly for so many
 _PARSERS: Final[dict[str, Any]] = {CHAT: ResponseParser(ChatCompletion).dict, COMPLETIONS: ResponseParser(Completion).dict}
 
 
@@ -52,6 +46,9 @@ class OnlineRun:
         self._unsent = checkpoint.unsent()
         self._lock = Lock()
         self._failures = 0
+        self._refusals = 0
+        self._models = checkpoint.requests.models()
+        self._unavailable: dict[str, Failure] = {}  # by model
         self._has_ended = False
 
     def perform(self) -> Flow[None]:
@@ -69,17 +66,26 @@ class OnlineRun:
             document: dict[str, Any] = {}
             outcome: Tokens | Failure
             try:
-                document = yield self._call(model, body)
-                outcome = outcome_of_body(document, self._checkpoint.endpoint)
-                self._failures = 0
-            except _FATAL:
+                outcome = self._unavailable.get(model) or (yield from self._answer(model, body, document))
+            except FATAL:
                 raise
+            except ModelNotAvailableError as error:
+                if len(self._models) == 1:
+                    raise
+                outcome = self._unavailable[model] = failure_of_exception(error)
             except TogetherError as error:
                 outcome = failure_of_exception(error)
                 self._failures += outcome.may_pass
-                if self._failures > _MAX_FAILURES:
+                self._refusals += isinstance(error, PermissionDeniedError)
+                if self._failures > _MAX_FAILURES or self._refusals > _MAX_REFUSALS:
                     raise
             self._keep(number, model, document, outcome)
+
+    def _answer(self, model: str, body: bytes, document: dict[str, Any]) -> Flow[Tokens | Failure]:
+        """Sends one request, and adds what the service returns to the document."""
+        document.update((yield self._call(model, body)))
+        self._failures = self._refusals = 0
+        return outcome_of_body(document, self._checkpoint.endpoint)
 
     def _keep(self, number: int, model: str, document: dict[str, Any], outcome: Tokens | Failure) -> None:
         id, has_failed = self._checkpoint.requests.id(number), isinstance(outcome, Failure)

@@ -11,7 +11,17 @@ from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 
 from together_adapters.control.estimates import usage_tokens
 from together_adapters.control.prices import Tokens
-from together_adapters.errors import APIConnectionError, APIError, APIResponseValidationError, TogetherError
+from together_adapters.errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    AuthenticationError,
+    BudgetExceededError,
+    ConfigurationError,
+    ModelNotAvailableError,
+    PaymentRequiredError,
+    TogetherError,
+)
 from together_adapters.resources.batches import CHAT
 from together_adapters.transport.call import Call, Response
 from together_adapters.transport.failures import parse_error, status_error
@@ -19,6 +29,10 @@ from together_adapters.transport.model_parser import ModelParser
 from together_adapters.transport.surrogates import lenient_json
 
 COMPLETIONS: Final = "/v1/completions"
+FATAL: Final = (AuthenticationError, BudgetExceededError, ConfigurationError, PaymentRequiredError)
+"""Errors that every other request would meet, too."""
+FATAL_OF_MODEL: Final = (*FATAL, ModelNotAvailableError)
+"""Errors that every other request to the same model would meet, too."""
 EMBEDDINGS: Final = "/v1/embeddings"
 KINDS: Final[Mapping[str, str]] = {CHAT: "chat", COMPLETIONS: "completion", EMBEDDINGS: "embeddings"}
 """Kinds of calls by endpoint, as the ledger names them."""
@@ -163,8 +177,8 @@ def failure_of_exception(error: TogetherError) -> Failure:
     return failure_of(words, error.status_code if (error.status_code or 0) >= 400 else None, request_id=error.request_id)
 
 
-def exception_of(failure: Failure, endpoint: str, index: int, body: bytes) -> APIError | APIConnectionError:
-    """Returns the exception of a failure, which names its request: the message its index, `request` the body."""
+def exception_of(failure: Failure, endpoint: str, name: str, body: bytes) -> APIError | APIConnectionError:
+    """Returns the exception of a failure: the message names its request, `request` is the body."""
     fields = failure.document
     words, status, request = fields["error"], fields.get("status"), from_json(body)
     error: APIError | APIConnectionError
@@ -177,7 +191,7 @@ def exception_of(failure: Failure, endpoint: str, index: int, body: bytes) -> AP
         headers = {"x-request-id": fields["request_id"]} if fields.get("request_id") else {}
         call: Call[Any] = Call("POST", endpoint, lambda response: None, request)
         error = status_error(Response(status, headers, to_json({"error": words})), call)
-    error.message = f"request {index}: {error.message}"
+    error.message = f"{name}: {error.message}"
     error.args = (error.message,)
     vars(error)["request"] = request
     return error

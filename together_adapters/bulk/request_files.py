@@ -60,6 +60,10 @@ class RequestFiles:
         for position, number in enumerate(file.numbers):
             self._ids[number * ID_BYTES : (number + 1) * ID_BYTES] = ids[position * ID_BYTES : (position + 1) * ID_BYTES]
 
+    def models(self) -> set[str]:
+        """Returns the models of all requests."""
+        return {file.model for file in self.files}
+
     def id(self, number: int) -> str:
         """Returns the id of a request."""
         return self._ids[number * ID_BYTES : (number + 1) * ID_BYTES].hex()

@@ -161,5 +161,5 @@ class BulkResults(Generic[T]):
         line = line or failure_line(checkpoint.requests.id(number), _NEVER_SENT)
         outcome = read_line(line, checkpoint.endpoint)[1]
         assert isinstance(outcome, Failure)
-        error = exception_of(outcome, checkpoint.endpoint, index, checkpoint.requests.body(number))
+        error = exception_of(outcome, checkpoint.endpoint, f"request {index}", checkpoint.requests.body(number))
         return BulkItem(index, line, self._parser, error)

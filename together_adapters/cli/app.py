@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -100,22 +101,39 @@ def cli(ctx: click.Context, /, debug: bool, **settings: Any) -> None:
         os.environ["TOGETHER_LOG"] = "debug"
 
 
+class _Warnings(logging.Handler):
+    """Writes warnings of the library's log to stderr, with the flags of the command."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(logging.WARNING)
+        self._session = session
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not os.environ.get("TOGETHER_LOG"):  # which shows the log as it is
+            note(f"warning: {self._session.with_flags(record.getMessage())}")
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs a command with `arguments`, or with those of the process; returns its exit code."""
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding cannot show must not end a command.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    warnings.showwarning = lambda message, *_: note(f"warning: {message}")
     secrets = _secrets_in(sys.argv[1:] if arguments is None else arguments)
+    session = Session(secrets)
+    warnings.showwarning = lambda message, *_: note(f"warning: {session.with_flags(str(message))}")
+    handler = _Warnings(session)
+    logging.getLogger("together_adapters").addHandler(handler)
     try:
-        result = cli.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=Session(secrets))
+        result = cli.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=session)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         note(_usage(error, secrets))
         return USAGE
     except click.Abort:
         return SIGINT_CODE
+    finally:
+        logging.getLogger("together_adapters").removeHandler(handler)
 
 
 def _usage(error: click.ClickException, secrets: Sequence[str]) -> str:

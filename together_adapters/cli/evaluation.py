@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -10,6 +14,7 @@ import click
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.options import F, read_text, wait_options
 from together_adapters.cli.output import Column, Table, format_time, print_details
+from together_adapters.errors import DatasetError
 
 _SOURCES: Final = ("serverless", "dedicated", "external")
 _MODELS: Final = {
@@ -26,6 +31,8 @@ _FIELDS: Final = {
     "system-template": (str, "TEXT", "System message for {}."),
     "input-template": (str, "TEXT", "Prompt for {}, with {{{{column}}}} for a column of the file."),
 }
+
+_REQUIRED: Final = ("", "source", "max-tokens", "temperature", "system-template", "input-template")
 
 
 def _model_options(command: F) -> F:
@@ -51,7 +58,12 @@ def evaluation() -> None:
 @click.option("--judge-external-api-token", metavar="TOKEN", help="API token of the judge model, if it is external.")
 @click.option("--judge-external-base-url", metavar="URL", help="URL of the judge model, if it is external.")
 @click.option("--judge-system-template", required=True, metavar="TEXT", help="System message for the judge model; - reads stdin.")
-@click.option("--input-data-file-path", required=True, metavar="ID", help="ID of a file uploaded with the purpose eval.")
+@click.option(
+    "--input-data-file-path",
+    required=True,
+    metavar="ID|FILE",
+    help="ID of a file uploaded with the purpose eval, or a file to upload.",
+)
 @click.option("--labels", metavar="A,B,...", help="classify: the labels.")
 @click.option("--pass-labels", metavar="A,...", help="classify: the labels that count as passed.")
 @click.option("--min-score", type=float, metavar="X", help="score: the minimum score.")
@@ -62,11 +74,41 @@ def create(session: Session, /, labels: str | None, pass_labels: str | None, **o
     """Create an evaluation, which costs money.
 
     The outputs are in a column of the file (--model-field, --model-a-field, --model-b-field), or a model generates them
-    (--model-to-evaluate..., --model-a..., --model-b...).
-    """
+    (--model-to-evaluate..., --model-a..., --model-b...). `ft judge` asks two models the questions of a validation file.
+
+    Examples:
+      together-adapters evaluation create --type compare --input-data-file-path questions.jsonl \\
+      --judge-model openai/gpt-oss-120b --judge-model-source serverless --judge-system-template "Which answer is better?" \\
+      --model-a-field answer --model-b Qwen/Qwen3.5-9B --model-b-source serverless --model-b-max-tokens 200 \\
+      --model-b-temperature 0 --model-b-system-template "Be brief." --model-b-input-template "{{prompt}}"
+    """  # noqa: D301
     models: dict[str, Any] = {name: _pop_model(name, options) for name in _MODELS}
     options["judge_system_template"] = read_text(options["judge_system_template"])
-    return session.client.evaluation.create(labels=_split(labels), pass_labels=_split(pass_labels), **options, **models)
+    options |= {"labels": _split(labels), "pass_labels": _split(pass_labels), **models}
+    if (path := Path(options["input_data_file_path"])).is_file():
+        options["input_data_file_path"] = _upload(session, path, options)
+    return session.client.evaluation.create(**options)
+
+
+def _upload(session: Session, path: Path, options: Mapping[str, Any]) -> str | None:
+    """Uploads a file, unless the parameters are not valid, or name columns that it does not have; returns its id."""
+    from together_adapters.resources.evaluation import check_templates, create
+
+    create(**options)  # sends nothing, but checks
+    check_templates(options, read_columns(path))
+    file = session.client.files.upload(path, purpose="eval")
+    return session.client.files.wait(str(file.id)).id
+
+
+def read_columns(path: Path) -> list[str]:
+    """Returns the columns of a file: those of the first row."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if path.suffix == ".csv":
+            return next(csv.reader(file), [])
+        try:
+            return list(json.loads(next((line for line in file if line.strip()), "{}")))
+        except ValueError as error:
+            raise DatasetError(f"the first line of {path} is not JSON: {error}") from None
 
 
 def _pop_model(name: str, options: dict[str, Any]) -> str | dict[str, Any] | None:
@@ -75,14 +117,21 @@ def _pop_model(name: str, options: dict[str, Any]) -> str | dict[str, Any] | Non
     column: str | None = options.pop(flag.strip("-").replace("-", "_"))
     fields = {"model": options.pop(name)}
     for field in _FIELDS:
-        key = field.replace("-", "_")
-        fields["model_source" if key == "source" else key] = options.pop(f"{name}_{key}")
+        fields[_key(field)] = options.pop(f"{name}_{field.replace('-', '_')}")
     fields = {field: value for field, value in fields.items() if value is not None}
     if column is not None and fields:
         raise click.UsageError(
             f"{flag} and --{name.replace('_', '-')}... exclude each other: one of them gives the outputs of {model}"
         )
+    if fields and (missing := [option for option in _REQUIRED if _key(option) not in fields]):
+        flags = ", ".join(f"--{name.replace('_', '-')}{f'-{option}' if option else ''}" for option in missing)
+        raise click.UsageError(f"{model} requires {flags}")
     return column if column is not None else fields or None
+
+
+def _key(option: str) -> str:
+    """Returns the field of a model that an option sets."""
+    return {"": "model", "source": "model_source"}.get(option, option.replace("-", "_"))
 
 
 def _split(text: str | None) -> list[str] | None:

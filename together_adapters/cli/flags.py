@@ -9,22 +9,30 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import click
 
 _METHODS: Final = {"data.limit(tokens=...)": "limit_tokens=", "data.dedupe()": "dedupe='example'"}
 """Methods of `TrainingData` that are options of a command."""
+_PRICE_HINT: Final = "name its price, Together(control=Control(prices={name: {'input': ..., 'output': ...}})) in dollars per million tokens, or set no limit"
+"""How a price that nobody knows is given, which no command can."""
 _PROGRAM: Final = {
     "pass api_key=...": "pass --api-key KEY",
     "passed as base_url=...": "passed as --base-url",
     "client.fine_tuning.list_supported_models()": "`together-adapters fine-tuning list-supported-models`",
+    _PRICE_HINT: "leave out --max-price",
 }
 """What is said of the library as a whole, in the words of the program as a whole."""
+_ALIASES: Final = {"validation_file": "validation", "training_file": "train", "training_method": "method"}
+"""Arguments of the library, by options that commands call by another name."""
 _TEXT: Final = r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 _CONVERSION: Final = re.compile(rf"write_jsonl\(load\({_TEXT}\), {_TEXT}\)")
 _DATA_GROUPS: Final = ("ft", "files")
 _ARGUMENT: Final = re.compile(r"(?<![\w.?&'\"-])([a-z]\w*)=(?!=)")
+_NAME: Final = re.compile(r"(?<![\w.?&'\"`/=-])[a-z]+(?:_[a-z0-9]+)+(?![\w.]*[\w(\['\"`/=])")
+"""A name of Python, which no word of a sentence is."""
 _TOKEN: Final = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[\[({]|[\])}]|[\w.-]*\w|\.\.\.|[:,=\s]+")
 
 
@@ -53,8 +61,14 @@ def with_flags(text: str, *commands: click.Command) -> str:
         text = _CONVERSION.sub(_prepare, text)
     for index, command in enumerate(commands):
         options = {option.name: option for option in command.params if isinstance(option, click.Option) and option.name}
+        options |= {name: options[other] for name, other in _ALIASES.items() if other in options and name not in options}
         text = _replace(text, options, f"ft {command.name} " if index else "")
+        text = _NAME.sub(partial(_flag_of_name, options), text)
     return text
+
+
+def _flag_of_name(options: Mapping[str, click.Option], match: re.Match[str]) -> str:
+    return max(options[match[0]].opts, key=len) if match[0] in options else match[0]
 
 
 def _prepare(match: re.Match[str]) -> str:

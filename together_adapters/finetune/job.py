@@ -235,7 +235,7 @@ def describe(
 
     Args:
         train: The training file: the result of `write_jsonl`, or a path.
-        validation: The validation file, evaluated `n_evals` times. Rows that are also in `train`, or whose prompt is, are warnings
+        validation: The validation file, evaluated `n_evals` times; it is not uploaded if that is 0. Rows that are also in `train`, or whose prompt is, are warnings
             in its report and counted in `leakage`; `severities={"leaked_row": "error"}` refuses them.
         model: The model to train. Either this or `from_checkpoint` is required.
         method: `sft`, or `dpo` for preferences.
@@ -277,6 +277,8 @@ def describe(
         reports[name] = yield Local(partial(_check, path, options))
     if on_reports is not None:
         on_reports(dict(reports))
+    if not request["n_evals"]:
+        paths.pop("validation", None)  # it was checked, and is not used
     file_ids: dict[str, str] = {}
     all_differences = {}
     for name, path in paths.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Unpack
 
@@ -35,6 +36,7 @@ _OPTIONAL = ("model_to_evaluate", "disable_position_bias_correction")
 _ALWAYS_REQUIRED = ("judge_model", "judge_model_source", "judge_system_template", "input_data_file_path")
 _MODELS = ("model_to_evaluate", "model_a", "model_b")
 _SOURCES = ("serverless", "dedicated", "external")
+_COLUMN = re.compile(r"\{\{-?\s*([^\W\d]\w*)")
 _MODEL_FIELDS = ("model", "model_source", "max_tokens", "temperature", "system_template", "input_template")
 
 
@@ -116,7 +118,7 @@ def _parameters(arguments: Mapping[str, Any], parameters: Mapping[str, Any] | No
 
 def _check_required(arguments: Mapping[str, Any], names: Sequence[str], subject: str) -> None:
     if missing := [name for name in names if arguments[name] is None]:
-        raise ValueError(f"{subject} requires {', '.join(missing)}")
+        raise ValueError(f"{subject} requires {', '.join(f'{name}=' for name in missing)}")
 
 
 def _check_values(arguments: Mapping[str, Any], kind: str) -> None:
@@ -131,7 +133,7 @@ def _judge(arguments: Mapping[str, Any]) -> dict[str, Any]:
     source, token = arguments["judge_model_source"], arguments["judge_external_api_token"]
     _check_source("judge_model_source", source)
     if source == "external" and not token:
-        raise ValueError("judge_model_source='external' requires judge_external_api_token")
+        raise ValueError("judge_model_source='external' requires judge_external_api_token=")
     judge = {"model": arguments["judge_model"], "model_source": source, "system_template": arguments["judge_system_template"]}
     external = {"external_api_token": token, "external_base_url": arguments["judge_external_base_url"]}
     return judge | {name: value for name, value in external.items() if value is not None}
@@ -239,6 +241,23 @@ def wait(
             events=job.status_updates,
         )
     return job
+
+
+def check_templates(parameters: Mapping[str, Any], columns: Collection[str]) -> None:
+    """Raises a ValueError if a template, or a model that is a column, names a column that a file does not have."""
+    for name, value in parameters.items():
+        if isinstance(value, Mapping):
+            check_templates({f"{name}[{key!r}]": text for key, text in value.items() if key.endswith("_template")}, columns)
+            continue
+        is_template = "_template" in name
+        if not isinstance(value, str) or not (is_template or name in _MODELS):
+            continue
+        # Statements of Jinja2 may bind further names.
+        names = ([] if "{%" in value else _COLUMN.findall(value)) if is_template else [value]
+        if missing := [each for each in names if each not in columns]:
+            raise ValueError(
+                f"{name}: the file has no column {missing[0]!r}, but {', '.join(map(repr, columns))}. Nothing was sent"
+            )
 
 
 def _read_list(response: Response) -> EvaluationList:

@@ -143,7 +143,7 @@ def _lora(params: Params, limits: LoraTrainingLimits | None, model: str) -> dict
         raise ValueError(f"lora_dropout={dropout!r} must be at least 0 and below 1")
     rank = params["lora_r"] if params["lora_r"] is not None else limits.max_rank or limits.default_rank
     if rank is None:
-        raise ValueError(f"lora_r is required: the service publishes no rank for {model}")
+        raise ValueError(f"lora_r= is required: the service publishes no rank for {model}")
     check_range("lora_r", rank, 1, limits.max_rank, model)
     alpha = params["lora_alpha"] if params["lora_alpha"] is not None else 2 * rank
     check_range("lora_alpha", alpha, 0, None)
@@ -183,7 +183,7 @@ def _check_counts(params: Params, limits: FinetuneModelLimits, model: str) -> No
     if params["n_evals"] and not params["validation_file"]:
         raise ValueError(f"n_evals={params['n_evals']} requires validation_file=")
     if params["validation_file"] and not params["n_evals"]:
-        _log.warning("validation_file is not used, since n_evals is 0")
+        _log.warning("validation_file= is not used, since n_evals=0: pass the number of evaluations")
     suffix = params["suffix"]
     if suffix is not None and len(suffix) > MAX_SUFFIX_LENGTH:
         raise ValueError(f"suffix={suffix!r} has {len(suffix)} characters; {MAX_SUFFIX_LENGTH} are allowed")
@@ -200,7 +200,7 @@ def _check_early_stopping(params: Params) -> None:
     if (params["n_evals"] or 0) < min_evals:
         raise ValueError(
             f"n_evals={params['n_evals'] or 0} must be at least {min_evals} for early stopping: "
-            "early_stopping_patience (2) + early_stopping_warmup_evals (1) + 1"
+            "early_stopping_patience= (2) + early_stopping_warmup_evals= (1) + 1"
         )
 
 

@@ -96,7 +96,7 @@ def upload(
         APIConnectionError: No response arrived; the message says whether the upload may have started.
     """
     if model_type == "model" and (base_model or lora_model):
-        raise ValueError('base_model and lora_model require model_type="adapter"')
+        raise ValueError('base_model= and lora_model= require model_type="adapter"')
     if base_model and lora_model:
         raise ValueError("pass either base_model or lora_model, not both")
     params = {name: value for name, value in locals().items() if name != "options"}

@@ -31,6 +31,11 @@ def test_leakage_is_a_warning(run: Run, train: Path, many: Path, emulator: Emula
     assert all(request.method == "GET" for request in emulator.requests[before:])
 
 
+def test_a_validation_file_that_is_not_used(run: Run, many: Path, train: Path, emulator: Emulator) -> None:
+    result = run("ft", "submit", many, "--validation", train, "--model", TRAINABLE, "--yes")
+    assert result.err.count("warning: --validation is not used, since --n-evals 0: pass the number of evaluations\n") == 1
+
+
 def test_file_to_fine_tuned_model(run: Run, many: Path, train: Path, emulator: Emulator) -> None:
     options = ("ft", "submit", many, "--validation", train, "--n-evals", 2, "--model", TRAINABLE, "--suffix", "mine", "--yes")
     result = run(*options, "--watch", "--poll-interval", 0.05)

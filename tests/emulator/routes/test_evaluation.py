@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from together_adapters.emulator import Emulator
-from together_adapters.emulator.routes.evaluation import fill_template, label_of, quality, winner
+from together_adapters.emulator.routes.evaluation import label_of, quality, winner
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
+from together_adapters.emulator.text.templates import fill_template
 
 JUDGE = {"model": "openai/gpt-oss-120b", "model_source": "serverless", "system_template": "Judge it."}
 INVALID = {
@@ -126,7 +127,27 @@ def test_both_list_paths(http: httpx.Client, file: str) -> None:
 
 
 def test_judging() -> None:
-    assert fill_template("{{ a }}-{{b}}-{{c}}", {"a": 1, "b": "x"}) == "1-x-"
+    row = {"a": 1, "b": "x", "n": None, "messages": [{"content": "hi"}], "c.d": 2}
+    assert fill_template("{{ a }}-{{b}}-{{n}}-{{c.d}}", row) == "1-x--2"
+    assert fill_template("{{messages[0].content}} {{ messages[0]['content'] }} {{messages.0.content}}", row) == "hi hi hi"
     assert label_of("it is not toxic at all", 0.0, ["toxic", "not toxic"], ["not toxic"]) == "not toxic"
     assert quality("", {"reference": "x"}, None) == 0.0
     assert (winner(0.5, 0.5), winner(0.6, 0.5), winner(0.1, 0.5)) == ("Tie", "A", "B")
+
+
+@pytest.mark.parametrize(
+    ("template", "error"),
+    [
+        ("{{promt}}", "The template names the column 'promt', but a row has only 'prompt', 'reference', 'one', 'two'."),
+        ("{{prompt", "The template has no }} after '{{prompt'."),
+        ("{{prompt[0].content}}", "'prompt' has no '0'"),
+        ("{{prompt | upper}}", "but not '{{prompt | upper}}'"),
+    ],
+)
+@pytest.mark.parametrize("field", ["input_template", "system_template", "judge"])
+def test_a_template_without_its_column(http: httpx.Client, file: str, template: str, error: str, field: str) -> None:
+    """The literal template would be sent to the model, and every row would be a tie."""
+    judge = JUDGE | ({"system_template": template} if field == "judge" else {})
+    model = INVALID | ({field: template} if field != "judge" else {})
+    job = evaluate(http, "compare", file, model_a=model, model_b="two", judge=judge)
+    assert job["status"] == "user_error" and error in job["results"]["error"]

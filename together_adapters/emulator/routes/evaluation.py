@@ -28,12 +28,12 @@ from together_adapters.emulator.store.dataset import open_dataset, text_of
 from together_adapters.emulator.store.records import EmulatedEvaluation, JobClock
 from together_adapters.emulator.text.features import stems, words
 from together_adapters.emulator.text.similarity import coverage
+from together_adapters.emulator.text.templates import fill_template
 
 _MAX_ROWS: Final = 2_000
 _REFERENCES: Final = ("reference", "expected", "expected_answer", "ideal", "target", "ground_truth", "answer", "label")
 _ANSWERS: Final = ("response", "completion", "output", "text")
 _MIN_QUALITY: Final = 0.3  # the share of the reference's words that a passing answer contains
-_VARIABLE: Final = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 Rows = list[dict[str, Any]]
 Result = tuple[dict[str, Any], Rows]
 
@@ -155,9 +155,11 @@ def _judge(context: RequestContext, job: EmulatedEvaluation) -> tuple[str, dict[
     if not rows:
         return "user_error", {"error": "The file has no valid rows."}
     try:
+        for row in rows:
+            fill_template(job.parameters["judge"]["system_template"], row)
         results, result_rows = _JUDGES[job.type](context, job.parameters, rows)
-    except ApiError as error:
-        return "user_error", {"error": error.message}
+    except (ApiError, ValueError) as error:
+        return "user_error", {"error": getattr(error, "message", str(error))}
     except RecursionError:
         return "user_error", {"error": "A row is too deeply nested to be judged."}
     lines = b"".join(compact(row) + b"\n" for row in result_rows)
@@ -234,11 +236,6 @@ def _compare(context: RequestContext, parameters: Mapping[str, Any], rows: Rows)
 
 def _pass_percentage(results: Rows) -> float:
     return round(100 * sum(bool(row["judge_passed"]) for row in results) / len(results), 2)
-
-
-def fill_template(template: str, row: Mapping[str, Any]) -> str:
-    """Inserts a row's columns into a Jinja2 template, of which only `{{ column }}` is supported; missing columns are empty."""
-    return _VARIABLE.sub(lambda match: _text(row.get(match[1])), template)
 
 
 def _text(value: Any) -> str:
