@@ -144,6 +144,20 @@ def test_carriage_returns(engine: str, tmp_path: Path) -> None:
     assert (report.ok, report.rows, report.issues) == (True, 2, [])
 
 
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("broken", ["GG\nB\nB", "GG\nC", "B\nBG", "\nGG", "GG\n", "G G\nB\n B", " G\nG", "G \nG", "G\n\nGG"])
+def test_a_row_in_two_lines_and_two_rows_in_one(broken: str, long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = b'{"text": "%s"}' % (b"x" * (2000 if long else 1))
+    row = (
+        broken.encode()
+        .replace(b"G", good)
+        .replace(b"C", good.replace(b": ", b":\n"))
+        .replace(b"B\nB", good.replace(b": ", b":\n"))
+    )
+    fast, slow = reports(monkeypatch, b"\n".join([good] * 5 + [row] + [good] * 5))
+    assert fast == slow
+
+
 def test_memory_is_constant(engine: str, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     with path.open("wb") as file:
