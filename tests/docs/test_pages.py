@@ -111,6 +111,15 @@ def test_a_page_names_what_to_install(page: Path) -> None:
     assert missing(modules, requirements(page.read_text("utf-8"))) == {}
 
 
+def test_pages_that_install_the_package_say_whether_it_is_released() -> None:
+    unreleased = "## 0.1.0 (unreleased)" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    texts = {name_of(page): page.read_text("utf-8") for page in PAGES}
+    installing = {name for name, text in texts.items() if 'pip install "together-adapters[' in text}
+    assert len(installing) > 20
+    notice = re.compile(r"until 0\.1\.0 is released|0\.1\.0 is not released yet", re.IGNORECASE)
+    assert {name for name, text in texts.items() if notice.search(text)} == (installing if unreleased else set())
+
+
 def test_tables_of_the_emulator_are_read_at_a_glance() -> None:
     text = (ROOT / "docs" / "emulator.md").read_text("utf-8")
     cells = [cell for row in re.findall(r"^\| (.*) \|$", text, re.MULTILINE) for cell in row.split(" | ")]
