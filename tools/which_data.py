@@ -29,6 +29,8 @@ stand in columns beside any conversation.
 - Another name for a column: `--column prompt=NAME`, in Python `columns={"prompt": "NAME"}`.
 - A column that the command refuses to lose, such as a score, or the `scores` and `feedback_stats` of traces: all answers would be trained as good.
   `--leave-out NAME` trains on all rows without it; in Python `load(path, select=...)` keeps the good calls of traces.
+- Files of several formats, such as chats and a table of questions: `--form conversation` makes one file of them, in Python
+  `load(path, form="conversation")`. `--on-error drop` leaves no rows out because of their format.
 - Rows that are invalid: `--on-error drop` leaves them out, in Python `write_jsonl(data, path, fixes=Fixes(on_error="drop"))`; `--fix NAME` mends them; a wrong name lists all fixes.
 - What was left out is in the table after the command, and in `train.report.json`. With `--fail-on warning` it ends with exit code 1.
 """

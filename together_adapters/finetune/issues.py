@@ -117,7 +117,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "parquet_unchecked": Rule(_W, "install pyarrow to check the rows"),
     "not_utf8": Rule(_E, "save the file as UTF-8"),
     "utf8_bom": Rule(_E, "save the file as UTF-8 without a byte order mark"),
-    "mixed_formats_across_lines": Rule(_E, "all rows of a file must have the format of the first; use one file per format"),
+    "mixed_formats_across_lines": Rule(
+        _E,
+        "all rows of a file must have the format of the first: form='conversation' makes conversations of questions with answers, too;"
+        " other formats need a file each",
+    ),
     "method_mismatch": Rule(_E, "conversations, instructions and text train with sft, preferences with dpo"),
     "weights_on_some_rows": Rule(_I, "if any message has a weight, the weights of all rows apply; the default is 1"),
     # a line

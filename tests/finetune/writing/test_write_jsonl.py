@@ -80,15 +80,32 @@ def test_rows_that_are_dropped_are_named_with_their_ids(tmp_path: Path) -> None:
 
 
 def test_the_report_is_that_of_the_file(tmp_path: Path) -> None:
-    prepared = write_jsonl([row(), PAIR, row("nul \0")], tmp_path / "a.jsonl", fixes=Fixes(on_error="drop"))
+    prepared = write_jsonl([row(), {}, row("nul \0")], tmp_path / "a.jsonl", fixes=Fixes(on_error="drop"))
     report = check_jsonl(prepared.path, checksum=True)
     same = ("bytes", "sha256", "turns", "chars", "roles", "format", "valid")
     assert [getattr(prepared.report, name) for name in same] == [getattr(report, name) for name in same]
-    assert prepared.report.issue_counts == {"mixed_formats_across_lines": 1, "nul_character": 1}
+    assert prepared.report.issue_counts == {"unknown_columns": 1, "nul_character": 1}
     assert [(issue.code, issue.line, issue.source) for issue in prepared.report.issues] == [
-        ("mixed_formats_across_lines", None, "data record 2"),
+        ("unknown_columns", None, "data record 2"),
         ("nul_character", 2, "data record 3"),
     ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_of_another_format_are_not_dropped_as_invalid(workers: int, tmp_path: Path) -> None:
+    rows = [row(), {}, *[{"prompt": "q", "completion": "a"}] * 2]
+    with pytest.raises(DatasetError, match=r"form='conversation' makes conversations of questions with answers, too") as problem:
+        write_jsonl(rows, tmp_path / "a.jsonl", fixes=Fixes(on_error="drop"), workers=workers)
+    report = problem.value.report  # type: ignore[attr-defined]
+    assert (report.rows, report.valid, report.errors, report.warnings, report.dropped) == (
+        4,
+        1,
+        2,
+        1,
+        {"unknown_columns": 1},
+    )
+    assert [issue.severity for issue in report.issues] == ["warning", "error", "error"]
+    assert write_jsonl(load(rows[2:], form="conversation"), tmp_path / "b.jsonl").report.format == "conversation"
 
 
 def test_an_altered_file_is_checked_again(tmp_path: Path) -> None:

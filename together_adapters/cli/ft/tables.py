@@ -209,7 +209,7 @@ def _select(issues: Sequence[Issue], max_issues: int | None) -> list[Issue]:
 def _headline(text: str) -> str:
     """Returns the text before the list of issues."""
     line = text.partition("\n")[0]
-    for marker in (" was not written. ", " leaves such rows out. ", " was not uploaded. "):
+    for marker in (" was not written. ", " leaves such rows out. ", " answers, too. ", " was not uploaded. "):
         start, match, _ = line.partition(marker)
         if match:
             return f"{start}{match.rstrip(' .')}"

@@ -26,7 +26,7 @@ class Fixes:
     """Which fixes are applied, and what is done with rows that stay invalid.
 
     Attributes:
-        on_error: What is done with invalid rows. `raise`: all are checked, then an error is raised and nothing is written.
+        on_error: What is done with invalid rows; a valid row of another format than the first is an error with each. `raise`: all are checked, then an error is raised and nothing is written.
             `drop`: they are dropped and counted by their first error. `collect`: as `raise`, but the result has the report.
         developer_to_system: Change the role developer to system.
         strip_nulls: Remove keys with the value null from messages, tool calls, tools and rows, as tables add them.

@@ -67,8 +67,8 @@ class RowWriter:
 
     @property
     def is_refused(self) -> bool:
-        """Whether nothing is to be written, since rows are invalid and are not dropped."""
-        return bool(self.summary.invalid) and self._options.fixes.on_error != "drop"
+        """Whether nothing is to be written, since rows are invalid and are not dropped, or valid in another format."""
+        return bool(self.summary.invalid) and (self._options.fixes.on_error != "drop" or self.summary.has_mixed_formats)
 
     def write(self, batch: list[Record] | UnreadLines) -> bytes:
         """Returns the lines of a batch."""

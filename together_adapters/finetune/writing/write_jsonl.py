@@ -26,7 +26,7 @@ from together_adapters.finetune.validation.file_check import keep_freed_memory
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.parallel import write_in_parallel
 from together_adapters.finetune.writing.row_writer import RowWriter, WriteOptions
-from together_adapters.finetune.writing.write_summary import WriteSummary
+from together_adapters.finetune.writing.write_summary import MIXED_FORMATS, WriteSummary
 from together_adapters.types.progress import Progress
 
 _BATCH_ROWS: Final = 1000
@@ -238,7 +238,11 @@ def _error(summary: WriteSummary, report: DataReport, name: str, path: Path) -> 
     else:
         verb = "is" if summary.invalid == 1 else "are"
         problem = f"{summary.invalid:,} of {count_of(summary.rows, 'row')} of {name} {verb} invalid"
-    way_on = "; fixes=Fixes(on_error='drop') leaves such rows out" if summary.valid and summary.invalid else ""
+    way_on = ""
+    if summary.issue_counts[MIXED_FORMATS]:
+        way_on = "; form='conversation' makes conversations of questions with answers, too"
+    elif summary.valid and summary.invalid:
+        way_on = "; fixes=Fixes(on_error='drop') leaves such rows out"
     message = f"{problem}; {path.name} was not written{way_on}. {issue_summary(report.issues, report.issue_counts)}"
     if summary.unconvertible:
         return ConversionError(message, issues=report.issues, issue_counts=report.issue_counts, report=report)

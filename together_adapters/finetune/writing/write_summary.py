@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_NAMES: Final = 1000
 _OTHERS: Final = "(other names)"
+MIXED_FORMATS: Final = "mixed_formats_across_lines"
 
 
 class WriteSummary:
@@ -56,7 +57,7 @@ class WriteSummary:
         line, form, findings, fixes, drop_reason, accounts = row
         if line is not None and form != self.format:
             findings = self._check_format(record, form, findings)
-            if any(finding.code == "mixed_formats_across_lines" and self._is_error(finding) for finding in findings):
+            if any(finding.code == MIXED_FORMATS and self._is_error(finding) for finding in findings):
                 line = None
         if line is not None:
             self.valid += 1
@@ -104,6 +105,11 @@ class WriteSummary:
             self._add_unknown(name, location)
 
     @property
+    def has_mixed_formats(self) -> bool:
+        """Whether valid rows have another format than the first: who drops invalid rows does not say that whole files may go."""
+        return self.drop_counts[MIXED_FORMATS] > 0
+
+    @property
     def method(self) -> str:
         """The training method of the file."""
         return self._method or next((name for name, formats in METHODS.items() if self.format in formats), "sft")
@@ -113,9 +119,12 @@ class WriteSummary:
         self._list_unknown()
         for issue in self._issues:
             issue.line = None
+            if issue.code == MIXED_FORMATS:
+                issue.severity = "error"
+        mixed = self.drop_counts.pop(MIXED_FORMATS, 0)
         if not self.valid and not self.invalid:
             self.issue_counts["too_few_samples"] += 1
-        errors = 0 if self._drops_invalid else self.invalid
+        errors = mixed if self._drops_invalid else self.invalid
         warnings = sum(self.issue_counts.values()) - errors
         report = DataReport(method=self.method, valid=self.valid, errors=errors or 1, max_issues=self._max_issues)
         return report.model_copy(update={**self._updates(report), "rows": self.rows, "warnings": warnings})
@@ -170,7 +179,7 @@ class WriteSummary:
     def _check_format(self, record: Record, form: str | None, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         if self.format is not None:
             message = f"the row has the format {form}, the first row {self.format}"
-            return (*findings, Finding("mixed_formats_across_lines", "", message, ""))
+            return (*findings, Finding(MIXED_FORMATS, "", message, ""))
         if self._method is not None and form not in METHODS[self._method]:
             reason = method_mismatch(str(form), self._method)
             raise MethodMismatchError(f"{location_with_id(record)} is of format {form}, which {reason}")
