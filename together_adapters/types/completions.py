@@ -1,6 +1,6 @@
 """Completions of a plain prompt. Chunks have both `text` and `delta.content`."""
 
-from typing import Annotated, Any, Required, Self
+from typing import TYPE_CHECKING, Annotated, Any, Required, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
@@ -8,6 +8,10 @@ from typing_extensions import TypedDict
 from together_adapters.types.chat import ChatDelta, Choice, GeneratedText, is_plain_chunk, reject_error
 from together_adapters.types.logprobs import ChunkLogprobs, LogprobEntry, TokenLogprobs
 from together_adapters.types.requests import SamplingParams
+from together_adapters.types.sdk_1 import old_type
+
+if not TYPE_CHECKING:
+    __getattr__ = old_type
 
 
 class CompletionParams(SamplingParams, total=False):

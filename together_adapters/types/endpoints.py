@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from together_adapters.types.response import ResponseModel
+from together_adapters.types.sdk_1 import old_type
+
+if not TYPE_CHECKING:
+    __getattr__ = old_type
 
 
 class Zones(list[str]):

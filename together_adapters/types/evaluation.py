@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
+from together_adapters.types.sdk_1 import old_type
+
+if not TYPE_CHECKING:
+    __getattr__ = old_type
 
 
 class EvaluationCreateResponse(ResponseModel):

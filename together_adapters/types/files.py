@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydantic import AliasChoices, ConfigDict, Field
 
 from together_adapters.types.response import ResponseModel
+from together_adapters.types.sdk_1 import old_type
+
+if not TYPE_CHECKING:
+    __getattr__ = old_type
 
 Purpose = Literal["fine-tune", "calibration", "eval", "batch-api"]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, model_validator
 
 from together_adapters.types.capabilities import TABLE_DATE, Capabilities, ModelType, Prices, capabilities, is_known
 from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
+from together_adapters.types.sdk_1 import old_type
+
+if not TYPE_CHECKING:
+    __getattr__ = old_type
 
 
 class Pricing(ResponseModel):
