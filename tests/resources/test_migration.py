@@ -1,7 +1,8 @@
-"""The guide from `together` 1.x is correct: every name in it exists on both clients. `docs/test_pages.py` runs its examples."""
+"""The guides from the SDKs of `together` are correct: every name in it exists on both clients. `docs/test_pages.py` runs its examples."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from together_adapters import AsyncTogether, Together, errors
+from together_adapters.emulator import Emulator
 
 FOLDER = Path(__file__).parents[2] / "docs" / "migration"
 PAGE = (FOLDER / "together-1.md").read_text("utf-8")
@@ -41,6 +43,20 @@ def test_every_method_that_it_names_is_there(flavour: Any) -> None:
     ):
         assert f"`{resource}" in PAGE
         assert getattr(client, resource)
+
+
+def test_responses_are_written_as_in_sdk_3(flavour: Any, emulator: Emulator) -> None:
+    client = flavour.client()
+    answer = flavour.run(
+        client.chat.completions.create(model="openai/gpt-oss-120b", messages=[{"role": "user", "content": "hi"}])
+    )
+    vectors = flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["hi", "ho"]))
+    model = flavour.run(client.models.list())[0]
+    for response in (answer, vectors, model, answer.choices[0].message):
+        assert json.loads(response.to_json()) == response.to_dict() == response.model_dump(exclude_unset=True)
+        assert "\n  " in response.to_json()
+        assert response.to_dict(exclude_unset=False) == response.model_dump()
+    assert "warnings" not in answer.to_dict()  # which the service did not send
 
 
 def test_every_error_that_it_names_is_there() -> None:

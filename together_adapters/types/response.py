@@ -22,6 +22,14 @@ class ResponseModel(BaseModel):
         extra="allow", protected_namespaces=(), coerce_numbers_to_str=True, defer_build=True, validate_default=False
     )
 
+    def to_dict(self, *, use_api_names: bool = True, exclude_unset: bool = True, **options: Any) -> dict[str, Any]:
+        """Returns what the service sent, as in the `together` 3.x SDK; `options` are those of `model_dump()`."""
+        return self.model_dump(by_alias=use_api_names, exclude_unset=exclude_unset, **options)
+
+    def to_json(self, *, indent: int | None = 2, use_api_names: bool = True, exclude_unset: bool = True, **options: Any) -> str:
+        """Returns what the service sent as JSON, as in the `together` 3.x SDK; `options` are those of `model_dump_json()`."""
+        return self.model_dump_json(indent=indent, by_alias=use_api_names, exclude_unset=exclude_unset, **options)
+
 
 def build_schemas(value: Any) -> None:
     """Builds the schemas of the models in a value: pydantic before 2.14 cannot write a model that only others contained."""
