@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from together_adapters import types
 from together_adapters.emulator import Emulator
-from together_adapters.types.sdk_1 import _CLASSES, _PARAMETERS
+from together_adapters.sdk_1 import _CLASSES, _PARAMETERS
 
 NAMES = """
     TogetherClient TogetherRequest CompletionChunk CompletionRequest CompletionResponse ChatCompletionChunk ChatCompletionRequest

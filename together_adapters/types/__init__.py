@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from together_adapters.types.sdk_1 import old_type
+from together_adapters.sdk_1 import old_type
 
 if not TYPE_CHECKING:
     __getattr__ = old_type

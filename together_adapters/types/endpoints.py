@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from together_adapters.sdk_1 import old_type
 from together_adapters.types.response import ResponseModel
-from together_adapters.types.sdk_1 import old_type
 
 if not TYPE_CHECKING:
     __getattr__ = old_type

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydantic import AliasChoices, ConfigDict, Field
 
+from together_adapters.sdk_1 import old_type
 from together_adapters.types.response import ResponseModel
-from together_adapters.types.sdk_1 import old_type
 
 if not TYPE_CHECKING:
     __getattr__ = old_type

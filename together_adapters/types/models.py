@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, model_validator
 
+from together_adapters.sdk_1 import old_type
 from together_adapters.types.capabilities import TABLE_DATE, Capabilities, ModelType, Prices, capabilities, is_known
 from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
-from together_adapters.types.sdk_1 import old_type
 
 if not TYPE_CHECKING:
     __getattr__ = old_type

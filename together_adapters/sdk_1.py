@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, Final
 
+_TYPES: Final = "together_adapters.types"
 _CLASSES: Final = {
     "audio": {
         "AudioSpeechStreamChunk": "SpeechChunk",
@@ -94,11 +95,11 @@ def old_type(name: str) -> Any:
     """
     for module, names in _CLASSES.items():
         if name in names:
-            return getattr(import_module(f"{__package__}.{module}"), names[name])
+            return getattr(import_module(f"{_TYPES}.{module}"), names[name])
     if name in _VALUES:
         raise ImportError(f"together_adapters has no {name}, as its values are plain strings: {_VALUES[name]}")
     if name in _PARAMETERS:
         raise ImportError(f"together_adapters has no {name}: pass its values to client.{_PARAMETERS[name]}, objects as dicts")
     if name == "TogetherClient":
         raise ImportError("together_adapters.types has no TogetherClient: from together_adapters import Together")
-    raise AttributeError(f"module {__package__!r} has no attribute {name!r}; its classes are in modules, one for each resource")
+    raise AttributeError(f"module {_TYPES!r} has no attribute {name!r}; its classes are in modules, one for each resource")
