@@ -12,7 +12,7 @@ from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
 from together_adapters.adapters.prefixes import prefix_of
 from together_adapters.resources.embedding_limits import LongTexts
-from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, text_list, vectors
+from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, single_text, text_list, vectors
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities
 
 
@@ -97,6 +97,7 @@ class TogetherEmbeddings(Connection, Embeddings):
 
         Raises:
             TogetherError: The request failed.
+            TypeError: The query is not a text.
         """
         with model_errors():
             return self._clients.sync.embeddings.create(**self._request([self._query(text)], None)).data[0].embedding
@@ -119,7 +120,7 @@ class TogetherEmbeddings(Connection, Embeddings):
         }
 
     def _query(self, text: str) -> str:
-        return prefix_of(self.model, self.query_prefix, "query", "query_prefix") + text
+        return prefix_of(self.model, self.query_prefix, "query", "query_prefix") + single_text(text)
 
     def _documents(self, texts: list[str]) -> list[str]:
         inputs = [text for text in texts if text.strip()] if self.skip_empty else texts

@@ -163,16 +163,16 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
     # The hooks of the base class
 
     def _get_query_embedding(self, query: str) -> Vector:
-        return _validate(self._perform([query], "query"), 1)[0]
+        return _validate(self._perform([resource.single_text(query)], "query"), 1)[0]
 
     async def _aget_query_embedding(self, query: str) -> Vector:
-        return _validate(await self._aperform([query], "query"), 1)[0]
+        return _validate(await self._aperform([resource.single_text(query)], "query"), 1)[0]
 
     def _get_text_embedding(self, text: str) -> Vector:
-        return self._get_text_embeddings([text])[0]
+        return self._get_text_embeddings([resource.single_text(text)])[0]
 
     async def _aget_text_embedding(self, text: str) -> Vector:
-        return _validate(await self._aperform([text], "text"), 1)[0]
+        return _validate(await self._aperform([resource.single_text(text)], "text"), 1)[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Vector]:
         with _batch(texts) as complete:

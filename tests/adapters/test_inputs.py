@@ -101,6 +101,21 @@ def test_messages_of_llama_index_are_chat_messages(method: str, messages: Any, c
     assert emulator.requests == []
 
 
+@pytest.mark.parametrize("text", [None, 7, ["text"]], ids=repr)
+def test_one_text_is_a_string(text: Any, call: Any, flavour: Any, emulator: Emulator) -> None:
+    for name, method in (
+        ("langchain", "embed_query"),
+        ("llama_index", "get_query_embedding"),
+        ("llama_index", "get_text_embedding"),
+    ):
+        with pytest.raises(TypeError, match=f"the text to embed must be a string, not {type(text).__name__}"):
+            call(name, method, text)
+    if not isinstance(text, list):
+        with pytest.raises(TypeError, match="input must be a string or a list of strings, not"):
+            flavour.run(flavour.client().embeddings.create(model=EMBEDDER, input=text))
+    assert emulator.requests == []
+
+
 def test_what_is_no_text_is_refused(call: Any, emulator: Emulator) -> None:
     for name, method in (("langchain", "embed_documents"), ("llama_index", "get_text_embedding_batch")):
         with pytest.raises(TypeError, match=r"input\[1\] must be a string"):

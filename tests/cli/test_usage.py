@@ -139,6 +139,7 @@ def test_no_calls(run: Run, tmp_path: Path) -> None:
         (["note.txt"], ["note.txt is not a ledger"]),
         (["empty.sqlite"], ["empty.sqlite is empty"]),
         (["usage.sqlite", "--by", "job"], ["--by", "no key 'job'", "tag.job"]),
+        (["usage.sqlite", "--by", "tags.job"], ["--by", "no key 'tags.job'", "or tag.job for"]),
         (["usage.sqlite", "--by", "model,"], ["--by", "no key ''", "tag.NAME"]),
         (["usage.sqlite", "--since", "yesterday"], ["--since", "'yesterday'", "7d"]),
         (["usage.sqlite", "--plot", "a.gif"], ["a.gif", ".png"]),

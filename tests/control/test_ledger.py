@@ -86,6 +86,12 @@ def test_sums_of_every_field(ledger: Ledger) -> None:
     assert sum([sums, sums]) == sums + sums == Usage(6, 10, 600, 28, 120, 20, 0.004, 6.0, 2.0, 4, 2)
 
 
+def test_sums_are_rounded_as_text(ledger: Ledger) -> None:
+    add(ledger, *[row(cost=0.1, seconds=0.1, waited=0.01)] * 3)
+    assert ledger.total().seconds != 0.3
+    assert all(number in str(ledger.total()) for number in ("cost=0.3,", "seconds=0.3,", "waited=0.03,"))
+
+
 def test_groups_are_sorted_by_cost_then_key(ledger: Ledger) -> None:
     add(ledger, row(tags={"job": "b"}), row(tags={"job": "a"}), row(), row(model="x", cost=0.5), row(tags={"user": "a"}))
     assert [key for key, _ in ledger.by("tag.job", "model")] == [(None, "x"), (None, MODEL), ("a", MODEL), ("b", MODEL)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -10,6 +11,7 @@ from together_adapters.control.rows import EPOCH, printable
 
 MAX_INTERVALS: Final = 60
 _TAG: Final = "CASE tags WHEN '' THEN NULL ELSE (SELECT value FROM json_each(tags) WHERE key = ?) END"
+_TAG_PREFIX: Final = re.compile(r"tags?([^a-z]+|$)")  # as somebody may write it
 _SECONDS: Final = (1, 5, 15, 60, 5 * 60, 15 * 60, 3600, 3 * 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
 
 
@@ -26,7 +28,8 @@ def group_of(key: str) -> Group:
     if isinstance(key, str) and key.startswith("tag."):
         return Group(_TAG, (printable(key[4:]),))
     if key not in _GROUPS:
-        raise ValueError(f"a ledger has no key {key!r}: use {', '.join(_GROUPS)}, or tag.{key or 'NAME'} for a tag")
+        name = _TAG_PREFIX.sub("", str(key)) or "NAME"
+        raise ValueError(f"a ledger has no key {key!r}: use {', '.join(_GROUPS)}, or tag.{name} for a tag")
     return _GROUPS[key]
 
 

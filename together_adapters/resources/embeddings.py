@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
@@ -201,6 +201,8 @@ def _estimated_tokens(texts: list[str]) -> tuple[int, int]:
 
 def texts_of(input: Any) -> list[str]:
     """Returns one text, or those of any iterable, as a list; what is no text is a TypeError."""
+    if not isinstance(input, Iterable):
+        raise TypeError(f"input must be a string or a list of strings, not {type(input).__name__}")
     texts = [input] if isinstance(input, str) else list(input)
     if set(map(type, texts)) <= {str}:
         return texts
@@ -208,6 +210,13 @@ def texts_of(input: Any) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"input[{index}] must be a string, not {type(text).__name__}: the service takes no token ids")
     return texts
+
+
+def single_text(text: Any) -> str:
+    """Returns the one text of an embedding; anything else is a TypeError."""
+    if not isinstance(text, str):
+        raise TypeError(f"the text to embed must be a string, not {type(text).__name__}")
+    return text
 
 
 def text_list(texts: Any) -> list[str]:

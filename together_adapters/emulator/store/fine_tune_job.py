@@ -189,7 +189,7 @@ class FineTuneJob:
         yield 0.0, "JOB_PENDING", "The job is pending", {}
         yield 0.12, "JOB_START", "The job has started", {}
         yield 0.13, "MODEL_DOWNLOADING", f"Downloading {base}", {}
-        yield 0.15, "MODEL_DOWNLOAD_COMPLETE", f"Downloaded {base}, {count} parameters", {"param_count": count}
+        yield 0.15, "MODEL_DOWNLOAD_COMPLETE", f"Downloaded {base}, {count / 1e9:g} billion parameters", {"param_count": count}
         yield 0.16, "TRAINING_DATA_DOWNLOADING", f"Downloading {data.id}", {}
         if self.error:
             return
