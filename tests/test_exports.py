@@ -35,9 +35,9 @@ EXPORTS = {
     "together_adapters.control": "Control Ledger LedgerRow Usage",
     "together_adapters.emulator": "Behaviour Bill BillRow BillTotal Emulator Engine Fault Limits RecordedRequest serve",
     "together_adapters.finetune": """
-        AsyncJob ConversionError DataReport DatasetError Difference FileTooLargeError Fixes InvalidDatasetError Issue Job Leakage
+        AsyncJob Comparison ConversionError DataReport DatasetError Difference FileTooLargeError Fixes InvalidDatasetError Issue Job Leakage
         MethodMismatchError PreparedFile RULES_VERSION RagPrompt RemoteValidationError SchemaDetectionError TrainingData astart
-        check_file check_jsonl check_row differences from_messages leakage load report_differences save_picture start write_jsonl
+        check_file check_jsonl check_row differences from_messages judge leakage load report_differences save_picture start write_jsonl
     """,
     "together_adapters.testing": "RecordSession RecordingMissError ReplaySession record replay",
     "langchain_together_adapters": "ChatTogether Together TogetherDecisions TogetherEmbeddings TogetherRerank "

@@ -17,6 +17,7 @@ from together_adapters._lazy import attach
 __all__ = [
     "RULES_VERSION",
     "AsyncJob",
+    "Comparison",
     "ConversionError",
     "DataReport",
     "DatasetError",
@@ -39,6 +40,7 @@ __all__ = [
     "check_row",
     "differences",
     "from_messages",
+    "judge",
     "leakage",
     "load",
     "report_differences",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from together_adapters.finetune.formats.rag import RagPrompt
     from together_adapters.finetune.issues import Issue
     from together_adapters.finetune.job import AsyncJob, Job, astart, start
+    from together_adapters.finetune.judging import Comparison, judge
     from together_adapters.finetune.loading import load
     from together_adapters.finetune.reports.diff import Difference, differences, report_differences
     from together_adapters.finetune.reports.plot import save_picture
@@ -72,6 +75,7 @@ else:
         ".formats.rag": "RagPrompt",
         ".issues": "Issue",
         ".job": "AsyncJob Job astart start",
+        ".judging": "Comparison judge",
         ".loading": "load",
         ".reports.diff": "Difference differences report_differences",
         ".reports.plot": "save_picture",

@@ -132,3 +132,14 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:  # the other side is gone
         return b""
+
+
+def test_judge(run: Run, many: Path, tmp_path: Path, emulator: Emulator) -> None:
+    row = {"messages": [{"role": "user", "content": "Which gate?"}, {"role": "assistant", "content": "Gate 7."}]}
+    (tmp_path / "v.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    emulator.reply(lambda body: "No idea." if body["model"] == TRAINABLE else "Gate 7.")
+    job = run("ft", "submit", many, "--model", TRAINABLE, "--yes", "--json").json["id"]
+    model = run("ft", "watch", job, "--poll-interval", 0.05, "--json").json["model_output_name"]
+    result = run("ft", "judge", job, "v.jsonl", "--poll-interval", 0.05)
+    assert result.out.startswith(f"{model} wins: 1 for {model}, 0 for {TRAINABLE}, 0 ties")
+    assert "--against" in one_error(run("ft", "judge", model, "v.jsonl", code=2))

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "diff": ("ft.reports:diff", "Compare a check with the validation by the service, or two reports."),
     "submit": ("ft.jobs:submit", "Check and upload data, show the price, and start a job."),
     "watch": ("ft.jobs:watch", "Follow a job until it has ended."),
+    "judge": ("ft.judge:judge", "Let a judge compare the tuned model with its base."),
 }
 
 
@@ -30,6 +31,7 @@ From conversations to a fine-tuned model:
   together-adapters ft split data.jsonl --validation 0.1 -o data
   together-adapters ft stats data/train.jsonl --picture lengths.png
   together-adapters ft submit data/train.jsonl --validation data/validation.jsonl --n-evals 5 --model NAME --watch
+  together-adapters ft judge ft-0a1b2c data/validation.jsonl
 """,
 )
 @click.pass_context

@@ -1,0 +1,51 @@
+"""`ft judge`: a tuned model and its base before a judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from together_adapters.cli.command import Command, Session
+from together_adapters.cli.options import COUNT, EXISTING_FILE, wait_options
+from together_adapters.cli.output import Result
+from together_adapters.cli.terminal import note, with_bar, write
+from together_adapters.errors import JobFailedError
+from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
+
+
+@click.command("judge", cls=Command)
+@click.argument("job")
+@click.argument("validation", type=EXISTING_FILE)
+@click.option("--against", metavar="NAME", help="The other model. Default: the base model of the job.")
+@click.option("--judge", default=DEFAULT_CHAT_MODEL, metavar="NAME", help="Model that judges.")
+@click.option("--instructions", metavar="TEXT", help="What the judge is told, with {{prompt}} and {{reference}}.")
+@click.option("--max-tokens", type=COUNT, default=512, metavar="N", help="Maximum number of tokens of an answer.")
+@click.option("--temperature", type=float, default=0.0, metavar="X", help="Sampling temperature of the answers.")
+@click.option("--max-concurrency", type=COUNT, default=16, metavar="N", help="Simultaneous requests.")
+@wait_options(5.0)
+def judge(session: Session, job: str, validation: Path, against: str | None, instructions: str | None, **options: Any) -> Result:
+    """Let a tuned model and its base answer the questions of a validation file, and say which of them a judge prefers.
+
+    JOB is the id of a job, or the name of a model. Each row's last answer is the reference. Both models and the judge cost money.
+
+    Examples:
+      together-adapters ft judge ft-0a1b2c validation.jsonl
+      together-adapters ft judge ft-0a1b2c validation.jsonl --against Qwen/Qwen3.5-9B --json
+    """
+    from together_adapters.finetune.judging import judge as compare
+
+    model, other = job, against
+    if job.startswith("ft-"):
+        details = session.client.fine_tuning.retrieve(job)
+        if details.model_output_name is None or (details.status or "").lower() != "completed":
+            raise JobFailedError(f"job {job} has no tuned model: its status is {details.status}; `ft watch` waits for it")
+        model, other = details.model_output_name, against or details.model
+    if other is None:
+        raise click.UsageError(f"{job} is no id of a job: name the model to compare it with by --against")
+    options |= {"instructions": instructions} if instructions else {}
+    result = with_bar("job", compare, session.client, validation, model_a=model, model_b=other, **options)
+    if result.errors:
+        note(f"{len(result.errors):,} rows were not compared. The first: {result.errors[0]}")
+    return Result(result, lambda _: write(f"{result}\n"))
