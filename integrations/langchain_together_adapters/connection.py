@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, LiteralString, Self
 
 from pydantic import (
     BaseModel,
@@ -235,7 +235,10 @@ def names_of(cls: type[BaseModel]) -> frozenset[str]:
     return frozenset({*cls.model_fields, *aliases, "request_timeout"})
 
 
-def field_errors(cls: type[BaseModel], code: str, messages: Mapping[str, str]) -> ValidationError:
+def field_errors(cls: type[BaseModel], code: LiteralString, messages: Mapping[str, str]) -> ValidationError:
     """Return errors of fields, without their values: a mistyped name may be that of the key, and other errors of validators show it."""
-    details = [InitErrorDetails(type=PydanticCustomError(code, text), loc=(name,), input=name) for name, text in messages.items()]
+    details = [
+        InitErrorDetails(type=PydanticCustomError(code, "{problem}", {"problem": text}), loc=(name,), input=name)
+        for name, text in messages.items()
+    ]
     return ValidationError.from_exception_data(cls.__name__, details)
