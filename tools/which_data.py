@@ -23,7 +23,7 @@ Until 0.1.0 is released, it is installed [from a clone](configuration.md).
 |---|---|---|---|
 """
 FOOT = """
-`data.jsonl` may also be `.json`, `.csv`, `.tsv`, `.parquet` or `.arrow`, a folder, or a compressed file. A system prompt, tools or images may
+`data.jsonl` may also be `.json`, `.csv`, `.tsv`, `.parquet` or `.arrow`, a folder, a compressed file, or a page of an API. A system prompt, tools or images may
 stand in columns beside any conversation.
 
 - Another name for a column: `--column prompt=NAME`, in Python `columns={"prompt": "NAME"}`.

@@ -37,7 +37,7 @@ from together_adapters.finetune.formats.preference import ANSWERS
 from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
 from together_adapters.finetune.pairing import label_of, pair_labelled
-from together_adapters.finetune.readers.fields import flat, is_stored_message
+from together_adapters.finetune.readers.fields import flat, is_stored_message, list_of_page
 from together_adapters.finetune.readers.files import Source, Spool, open_path
 from together_adapters.finetune.readers.json_values import Item, SourceRecord
 from together_adapters.finetune.readers.tables import open_table
@@ -128,6 +128,11 @@ def load(
     if opened.is_table:
         options = replace(options, is_table=True, null_arguments=null_arguments)
     first = _first_records(opened)
+    if any(map(list_of_page, first)):
+        opened = opened._replace(read=_pages(opened.read), read_parts=None)
+        if opened.read_once:
+            opened = opened._replace(read=_PeekedReader(opened))
+        first = _first_records(opened)
     readings = _readings_of(opened, first, "auto" if schema == "preference" and pair and _has_labels(first) else schema, options)
     schemas = {reading.schema for reading in readings}
     if (
@@ -172,6 +177,20 @@ def _open(source: Any) -> Source:
 
 def _enumerate(records: Iterable[Any]) -> Iterator[Item]:
     return (SourceRecord(number, "data", record) for number, record in enumerate(records, 1))
+
+
+def _pages(read: Callable[[], Iterable[Item]]) -> Callable[[], Iterator[Item]]:
+    """Reads the records of pages."""
+
+    def read_records() -> Iterator[Item]:
+        for item in read():
+            records = None if isinstance(item, Refusal) else list_of_page(item.value)
+            if isinstance(item, Refusal) or records is None:
+                yield item
+            else:
+                yield from (SourceRecord(item.number or number, item.source, one) for number, one in enumerate(records, 1))
+
+    return read_records
 
 
 def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, str]) -> Callable[[], Iterator[Item]]:

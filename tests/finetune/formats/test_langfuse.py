@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,3 +117,40 @@ def test_a_transcript_with_uncertain_turns_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", [Q, "user: only one speaker", "The user: a person.\nThe system: a thing.", ""])
 def test_a_question_is_no_transcript(text: str) -> None:
     assert transcript_of(text) is None
+
+
+OBSERVATION = {"id": "o1", "traceId": "t1", "type": "GENERATION", "input": [user(Q)], "output": says(A)}
+
+
+def test_cells_that_are_null_have_no_value(tmp_path: Path) -> None:
+    cells = {name: value if isinstance(value, str) else json.dumps(value) for name, value in OBSERVATION.items()}
+    rows = [cells | {"scores": "[]", "metadata": "null"}, cells | {"output": "null", "scores": "null"}]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["scores", "metadata", *cells])
+        writer.writeheader()
+        writer.writerows(rows)
+    data = load(tmp_path / "a.csv")
+    (example,) = examples(data)
+    assert (example.row["messages"], dict(example.left_out)) == (TALK, {"trace.id": "o1"})
+    assert only_refusal(load([rows[1]], "langfuse")).code == "run_pending"
+    assert only_refusal(load([cells | {"input": "null"}], "langfuse")).code == "messages_empty"
+
+
+def test_a_call_without_an_answer_is_one_of_langfuse() -> None:
+    failed = OBSERVATION | {"output": None, "level": "ERROR"}
+    assert only_refusal(load([failed])).code == "run_failed"
+    assert [example.row["messages"] for example in examples(load([failed, OBSERVATION]))] == [TALK]
+
+
+@each("page", [{"meta": {"page": 1, "totalItems": 2}}, {"object": "list", "has_more": False}, {}])
+@pytest.mark.parametrize("kind", ["object", "iterator", "json", "jsonl"])
+def test_records_stand_in_pages_of_an_api(kind: str, page: dict[str, Any], tmp_path: Path) -> None:
+    pages = [{"data": [OBSERVATION, OBSERVATION | {"output": None}], **page}]
+    source: Any = pages[0] if kind == "object" else iter(pages)
+    if kind.startswith("json"):
+        source = tmp_path / f"a.{kind}"
+        source.write_text(json.dumps(pages[0]) + "\n")
+    data = load(source)
+    results = list(data.records())
+    assert [getattr(result, "code", "") for result in results] == ["", "run_pending"]
+    assert [result.number for result in results] == ([1, 1] if kind in ("jsonl", "iterator") else [1, 2])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from tests.finetune.formats.reading import examples, only_refusal, only_row, says, user
 from together_adapters.finetune import load, write_jsonl
 from together_adapters.finetune.errors import SchemaDetectionError
@@ -170,3 +171,15 @@ def test_a_batch_whose_sides_are_joined_is_read() -> None:
         "error": None,
     }
     assert only_row(load([record]))["messages"] == [user(), says()]
+
+
+@pytest.mark.parametrize("failed_first", [False, True])
+@each("response", [None, "null"])
+def test_a_request_that_failed_is_a_request(response: Any, failed_first: bool) -> None:
+    request = {"messages": [user()]}
+    record = {"request": request, "response": {"choices": [{"message": says()}]}}
+    if response == "null":
+        record = {name: json.dumps(value) for name, value in record.items()}
+    records = [record, record | {"response": response}]
+    rows = [one.row["messages"] for one in examples(load(records[::-1] if failed_first else records))]
+    assert sorted(rows, key=len) == [[user()], [user(), says()]]

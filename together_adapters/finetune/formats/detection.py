@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from itertools import chain, islice
@@ -24,7 +24,7 @@ from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAG
 from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.formats.requests import is_exchange
 from together_adapters.finetune.formats.traces import attributes_of, spans
-from together_adapters.finetune.readers.fields import field, flat, nested
+from together_adapters.finetune.readers.fields import field, flat, is_empty_json, nested
 from together_adapters.finetune.records import Unconvertible
 
 _RETRIEVAL: Final = (
@@ -72,7 +72,8 @@ def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading,
     several = False
     columns = _columns_with_values(records)
     seen: set[tuple[tuple[Any, ...], ...]] = set()
-    for record in records:
+    of_complete: dict[tuple[str, ...], list[Reading]] = {}
+    for record in sorted(records, key=lambda record: not _is_complete(record, columns)):
         if shape := _shape_of(record):
             if shape in seen:
                 continue
@@ -84,6 +85,9 @@ def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading,
             raise
         except (Unconvertible, *CONVERSION_ERRORS):
             continue
+        of_columns = of_complete.setdefault(tuple(record), of_record) if isinstance(record, dict) else of_record
+        if of_columns != of_record and not _is_complete(record, columns):
+            continue  # a failed call has a question alone
         several = several or len(of_record) > 1
         readings |= dict.fromkeys(of_record)
     for reading in [reading for reading in readings if reading.schema == "question_answers"]:  # some of its answers are lists
@@ -171,6 +175,12 @@ def _columns_with_values(records: Iterable[Any]) -> dict[tuple[str, ...], tuple[
             if len(values) < len(record):
                 values |= dict.fromkeys(str(key) for key, value in record.items() if has_value(value))
     return {key: tuple(name for name in map(str, key) if name in values) for key, values in columns.items()}
+
+
+def _is_complete(record: Any, columns: Mapping[tuple[str, ...], tuple[str, ...]]) -> bool:
+    """Whether a record has a value in each column in which some record with the same columns has one."""
+    names = columns.get(tuple(record), ()) if isinstance(record, dict) else ()
+    return all(has_value(record.get(name)) and not is_empty_json(record.get(name)) for name in names)
 
 
 def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionError:
@@ -346,7 +356,7 @@ def _is_chat_tree(replies: Any) -> bool:
 
 
 def _of_traces(record: dict[str, Any], columns: AbstractSet[str]) -> list[str]:
-    if "observations" in columns or ({"type", "input", "output"} <= columns and columns & {"traceId", "trace_id"}):
+    if "observations" in columns or ({"type", "input", "output"} <= record.keys() and columns & {"traceId", "trace_id"}):
         return ["langfuse"]
     if columns & {"attributes", "resourceSpans", "resource_spans"} or any("." in str(key) for key in record):
         return list(dict.fromkeys(name for span in islice(spans(record), 100) for name in _of_span(span)))

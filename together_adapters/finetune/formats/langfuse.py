@@ -170,7 +170,7 @@ def _call(value: Any) -> Row | None:
 def decoded_output(output: Any) -> Any:
     """Returns an output; the JSON text of messages or calls is decoded, other text is the answer."""
     if not isinstance(output, str) or output.lstrip()[:1] not in ("{", "["):
-        return output
+        return None if output == "null" else output
     try:
         value = parsed(output, "output", "trace_json_truncated")
     except Unconvertible:

@@ -11,7 +11,7 @@ from together_adapters.finetune.formats.conversation import FrameworkConversatio
 from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_langchain_message
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import Result, finished, selected
-from together_adapters.finetune.readers.fields import field, nested, text_or_none
+from together_adapters.finetune.readers.fields import field, is_empty_json, nested, text_or_none
 from together_adapters.finetune.recording import thread_of
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
@@ -42,13 +42,13 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
     conversation = nested(outputs, "messages") if kind not in _MODEL_RUNS else None
     if kind not in _MODEL_RUNS and not (isinstance(conversation, list) and conversation):
         raise Unconvertible("run_not_of_model", f"the run is a {kind}", skipped=True)
-    if error := get("error", None):
+    if (error := get("error", None)) and not is_empty_json(error):
         raise Unconvertible("run_failed", f"the run failed: {str(error)[:100]}", "error", skipped=True)
     if not outputs or get("status", None) == "pending":
         raise Unconvertible("run_pending", "the run has no answer yet", "outputs", skipped=True)
     selected(run, options)
     inputs = parsed(get("inputs", None), "inputs") or {}
-    extra = get("extra", None)
+    extra = parsed(get("extra", None), "extra")
     extra = extra if isinstance(extra, dict) else {}
     tools = _tools(extra.get("invocation_params"), inputs)
     metadata = extra.get("metadata")

@@ -126,6 +126,7 @@ def _sides(record: Row) -> tuple[Row, Any]:
         request = parsed(request, "request")
     if isinstance(response, str) and response.lstrip().startswith("{"):
         response = parsed(response, "response")
+    response = None if response == "null" else response
     request, response = _unwrapped(request), _unwrapped(response)
     if isinstance(request, dict):
         return request, response

@@ -135,7 +135,9 @@ def _with_lists(value: dict[str, Any]) -> Any:
 
 
 def decoded(value: Any, path: str) -> Any:
-    """Returns the value of an attribute, which may be JSON text; text that an exporter cut off is refused."""
+    """Returns the value of an attribute, which may be JSON text, as `null`; text that an exporter cut off is refused."""
+    if value == "null":
+        return None
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         return parsed(value, path, "trace_json_truncated")
     return value

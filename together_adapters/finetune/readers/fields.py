@@ -11,6 +11,13 @@ from together_adapters.finetune.records import Row, Unconvertible
 from together_adapters.finetune.rules import FORMATS
 
 _MESSAGE_TYPES: Final = ("human", "ai", "system", "tool", "function", "chat")
+_LISTS: Final = ("data", "results", "items", "records", "rows", "runs", "traces", "spans", "completions")
+_PAGING: Final = frozenset(
+    """meta pagination paging page pages next previous prev first last links cursor cursors next_cursor nextCursor next_page
+    nextPageToken next_page_token has_more hasMore count total total_count totalCount totalItems totalPages total_pages limit offset
+    size per_page page_size first_id last_id object status success""".split()
+)
+"""What APIs write beside the records of a page."""
 FORMAT_COLUMNS: Final = frozenset().union(*FORMATS.values()) | {"tools", "functions"}
 
 
@@ -36,6 +43,22 @@ def flat(record: Row, *columns: str) -> Row:
     """Returns a record with a column for each field of the objects in some columns."""
     fields = {f"{column}.{key}": value for column in columns for key, value in record[column].items()}
     return {**{key: value for key, value in record.items() if key not in columns}, **fields}
+
+
+def list_of_page(value: Any) -> list[Any] | None:
+    """Returns the records of a page of an API, a list beside what leads to other pages; None for other values."""
+    if not isinstance(value, dict) or not 1 <= len(value) <= len(_PAGING):
+        return None
+    names = [name for name in value if name not in _PAGING]
+    records = value[names[0]] if len(names) == 1 and names[0] in _LISTS else None
+    if not isinstance(records, list) or not records or not all(isinstance(one, dict) for one in records):
+        return None
+    return None if "paragraphs" in records[0] else records  # articles
+
+
+def is_empty_json(value: Any) -> bool:
+    """Whether a cell with JSON in it has no value: exporters write `null` and `[]` there."""
+    return isinstance(value, str) and value.strip() in ("null", "[]", "{}")
 
 
 def is_stored_message(value: Any) -> bool:
@@ -76,7 +99,7 @@ def with_extras(
         if key not in read:
             if keep and key not in FORMAT_COLUMNS and key not in row:
                 extra[key] = value
-            elif has_value(value) and not (has_attributes and "." in str(key)):
+            elif has_value(value) and (keep or not is_empty_json(value)) and not (has_attributes and "." in str(key)):
                 others[str(key)[:80] if keep else f"{TRACE}{key}"[:80]] = value
     return {**row, **extra} if extra else row, {**left_out, **others} if others else left_out
 
