@@ -1,4 +1,7 @@
-"""Lazy packages: a name is imported when it is first used, so that importing the package costs next to nothing (PEP 562)."""
+"""Lazy packages: a name is imported when it is first used, so that importing the package costs next to nothing (PEP 562).
+
+Also what to install where an import fails.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,12 @@ def attach(
 def require(feature: str, extra: str, *modules: str) -> None:
     """Raises an `ImportError` that names the extra to install, if one of its modules is missing."""
     if missing := [module.replace("_", "-").replace(".", "-") for module in modules if not _is_installed(module)]:
-        raise ImportError(f'{feature} needs {" and ".join(missing)}: pip install "together-adapters[{extra}]"')
+        raise ImportError(f"{feature} needs {' and '.join(missing)}: {pip_install(extra)}")
+
+
+def pip_install(extra: str) -> str:
+    """Returns the command that installs an extra, also for who installed the package from a clone."""
+    return f'pip install "together-adapters[{extra}]" (".[{extra}]" in a clone)'
 
 
 def _is_installed(module: str) -> bool:

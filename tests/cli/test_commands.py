@@ -156,7 +156,10 @@ def test_missing_extra(command: str, extra: str) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
-    assert result.stderr == f'error: the command line needs click and rich: pip install "together-adapters[{extra}]"\n'
+    assert (
+        result.stderr
+        == f'error: the command line needs click and rich: pip install "together-adapters[{extra}]" (".[{extra}]" in a clone)\n'
+    )
 
 
 def test_installed_script() -> None:

@@ -103,7 +103,10 @@ def test_a_service_with_a_key_and_no_framework(emulator: Emulator) -> None:
     assert f"Service {emulator.base_url} " in output
     assert re.search(r"Price about \$0\.00\d+ for this question, at the prices of 20", output)
     for extra in ("langchain", "llama-index"):
-        assert f'pip install "together-adapters[{extra}]"); the answer above is the plain client\'s.' in output
+        assert (
+            f'pip install "together-adapters[{extra}]" (".[{extra}]" in a clone)); the answer above is the plain client\'s.'
+            in output
+        )
     assert "Tools 2 calls in one answer" in output
     assert "injected" not in output
     assert "A refused request, a broken stream and embeddings are left to --emulator default." in output
@@ -136,7 +139,7 @@ def test_strict_emulator_although_there_is_a_key(run: Run, emulator: Emulator) -
 def test_a_missing_extra_is_one_line(emulator: Emulator, missing: str, extra: str) -> None:
     result = run_without(emulator, missing, **NO_SERVICE)
     assert (result.code, result.out) == (2, "")
-    assert re.fullmatch(rf'error: the .* needs {missing}: pip install "together-adapters\[{extra}\]"\n', result.err)
+    assert re.fullmatch(rf'error: the .* needs {missing}: pip install "together-adapters\[{extra}\]" .*\n', result.err)
 
 
 def test_an_empty_question(run: Run) -> None:

@@ -85,7 +85,7 @@ def test_a_client_imports_no_extra() -> None:
 @pytest.mark.parametrize(
     ("option", "package", "extra"),
     [
-        ("http_library='httpx2'", "httpx2", "'together-adapters[httpx2]'"),
+        ("http_library='httpx2'", "httpx2", '"together-adapters[httpx2]" (".[httpx2]" in a clone)'),
         ("transport='fast'", "wreq", '"together-adapters[fast]"'),
     ],
 )

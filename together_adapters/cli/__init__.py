@@ -9,12 +9,14 @@ import sys
 from contextlib import suppress
 from importlib.util import find_spec
 
+from together_adapters._lazy import pip_install
+
 
 def main() -> int:
     """Runs the command line; returns its exit code."""
     if missing := [package for package in ("click", "rich") if find_spec(package) is None]:
         extra = next((name for name in sys.argv[1:2] if name in {"demo", "emulator"}), "cli")  # both have `cli`
-        sys.stderr.write(f'error: the command line needs {" and ".join(missing)}: pip install "together-adapters[{extra}]"\n')
+        sys.stderr.write(f"error: the command line needs {' and '.join(missing)}: {pip_install(extra)}\n")
         return 2
     try:
         from together_adapters.cli.app import run

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Unpack, overload
 
+from together_adapters._lazy import pip_install
 from together_adapters.errors import ConfigurationError, hides_frames
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords, method
 from together_adapters.transport.bodies import Form
@@ -285,8 +286,8 @@ class Transcriptions(Resource[D, R]):
             from together_adapters.resources.realtime import connection
             from together_adapters.resources.realtime.protocol import Protocol
         except ImportError as problem:
-            advice = "pip install 'together-adapters[realtime]'"
-            raise ConfigurationError(f"realtime transcription needs the package websockets ({problem}): {advice}") from None
+            message = f"realtime transcription needs the package websockets ({problem}): {pip_install('realtime')}"
+            raise ConfigurationError(message) from None
         if not isinstance(self._driver, Sync | Async):
             raise TypeError("realtime() has no with_raw_response: it is no HTTP response")
         kind = connection.AsyncRealtimeConnection if isinstance(self._driver, Async) else connection.RealtimeConnection

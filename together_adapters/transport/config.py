@@ -21,7 +21,6 @@ from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidato
 
 from together_adapters._version import __version__
 from together_adapters.errors import ConfigurationError, hides_frames
-from together_adapters.transport.environment import proxy_for
 from together_adapters.transport.http_library import DEFAULT, library_of
 from together_adapters.transport.observation import Controller
 from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
@@ -125,6 +124,8 @@ class Config:
 
     def start_advice(self, url: str) -> str:
         """Returns what to do if nothing listens where a request went: nothing for other machines, and behind a proxy."""
+        from together_adapters.transport.environment import proxy_for  # adapters need none of it before they connect
+
         library = library_of(self.http_library)
         is_here = _is_loopback(urlsplit(url).hostname or "") and _origin(url) == _origin(self.root)
         if not is_here or proxy_for(library, library.module.URL(url)):

@@ -15,6 +15,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from together_adapters._lazy import pip_install
 from together_adapters.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -100,13 +101,11 @@ def _load(name: str, transport: str = "") -> HTTPLibrary:
         try:
             import_module("wreq")
         except ImportError as problem:
-            advice = 'pip install "together-adapters[fast]"'
-            raise ConfigurationError(f"transport='fast' cannot be used ({problem}): {advice}") from None
+            raise ConfigurationError(f"transport='fast' cannot be used ({problem}): {pip_install(FAST)}") from None
     try:
         return HTTPLibrary(name, is_fast=is_fast)
     except ImportError as problem:
-        advice = f"pip install 'together-adapters[{name}]'"
-        raise ConfigurationError(f"http_library={name!r} cannot be imported ({problem}): {advice}") from None
+        raise ConfigurationError(f"http_library={name!r} cannot be imported ({problem}): {pip_install(name)}") from None
 
 
 def library_of(name: str | None, client: object = None, kind: str = "Client", transport: str | None = None) -> HTTPLibrary:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import PlainValidator, PrivateAttr, SerializerFunctionWrapHandler, ValidationInfo, model_serializer
 
+from together_adapters._lazy import pip_install
 from together_adapters.types.response import ResponseModel, Usage
 from together_adapters.vectors import list_of, parse_vector, table_of
 
@@ -108,7 +109,7 @@ class EmbeddingResponse(ResponseModel):  # noqa: PLW1641 - models have no hash
         try:
             import numpy  # noqa: F401
         except ImportError:
-            raise ImportError('to_numpy() needs numpy: pip install "together-adapters[numpy]"') from None
+            raise ImportError(f"to_numpy() needs numpy: {pip_install('numpy')}") from None
         if (rows := self._rows) is not None and "data" not in vars(self):
             return table_of([row["embedding"] for row in rows])
         return table_of([item.embedding for item in sorted(self.data, key=lambda item: item.index or 0)])

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
+from together_adapters._lazy import pip_install
 from together_adapters.errors import DatasetError
 
 ROWS: Final = 1000
@@ -19,7 +20,7 @@ def arrow_records(path: Path) -> Iterator[dict[str, Any]]:
         import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
         from pyarrow import parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
-        raise ImportError(f'{path.name} needs pyarrow: pip install "together-adapters[finetune]"') from None
+        raise ImportError(f"{path.name} needs pyarrow: {pip_install('finetune')}") from None
     try:
         with path.open("rb", 0) as head:
             is_parquet = head.read(4) == b"PAR1" or path.suffix.lower() == ".parquet"

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Any, BinaryIO, Final, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
+from together_adapters._lazy import pip_install
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.validation.file_kind import EXCEL, encoding_of, foreign_kind
 from together_adapters.finetune.validation.jsonl_reader import BOM
@@ -120,9 +121,7 @@ class _ZstdFile:
         try:
             import zstandard  # type: ignore[import-not-found,unused-ignore]
         except ImportError:
-            message = (
-                f'{name} is compressed with Zstandard: pip install "together-adapters[finetune]", or unpack it with `zstd -d`'
-            )
+            message = f"{name} is compressed with Zstandard: {pip_install('finetune')}, or unpack it with `zstd -d`"
             raise ImportError(message) from None
         self._file = file
         self._error = zstandard.ZstdError
