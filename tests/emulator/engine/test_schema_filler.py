@@ -77,6 +77,13 @@ def test_optional_field_without_a_value_is_omitted(chat: Chat) -> None:
     assert fill_schema(chat, "Extract: Bob Stone, age 25", PERSON) == {"name": "Bob Stone", "age": 25}
 
 
+def test_words_that_ask_are_no_values(chat: Chat) -> None:
+    properties = {"item": STRING, "quantity": {"anyOf": [INTEGER, {"type": "null"}], "default": None}}
+    schema = {"title": "PaintOrder", "type": "object", "properties": properties, "required": ["item"]}
+    assert fill_schema(chat, "We'd like to order 7 tins of blue paint.", schema) == {"item": "tins blue", "quantity": 7}
+    assert fill_schema(chat, "I need one order of the item M6.", schema) == {"item": "M6"}
+
+
 def test_list_of_objects(chat: Chat) -> None:
     schema = {
         "type": "object",

@@ -54,6 +54,28 @@ def test_which_tools_are_called(chat: Chat, prompt: str, tools: list[Any], expec
     assert chat.calls(prompt, tools=tools) == expected
 
 
+STOCK = tool("stock", "How many of an item are in stock", item=STRING)
+PRICE = tool("price", "The price of an item", ["item"], item=STRING, quantity={"type": "integer", "default": 1})
+SEARCH = tool("find_events", "Find events", ["topic"], topic=STRING, limit={"type": "integer", "default": 5})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "called", "arguments"),
+    [
+        ("How many bolts are in stock?", STOCK, {"item": "bolts"}),
+        ("Is the item Bolt in stock?", STOCK, {"item": "Bolt"}),
+        ("Can you tell me how many hex nuts we have in stock?", STOCK, {"item": "hex nuts"}),
+        ("How many 'wing nuts' are in stock?", STOCK, {"item": "wing nuts"}),
+        ("What is the price of 3 bolts?", PRICE, {"item": "bolts", "quantity": 3}),
+        ("What is the price of a bolt?", PRICE, {"item": "bolt"}),
+        ("I want the price of 7 bolts of the item M6.", PRICE, {"item": "M6", "quantity": 7}),
+        ("Find events on gardening in 1984", SEARCH, {"topic": "Find events on gardening in 1984"}),
+    ],
+)
+def test_words_that_ask_are_no_arguments(chat: Chat, prompt: str, called: Any, arguments: dict[str, Any]) -> None:
+    assert chat.calls(prompt, tools=[called]) == [(called["function"]["name"], arguments)]
+
+
 def test_tool_choice(chat: Chat) -> None:
     named = {"type": "function", "function": {"name": "add"}}
     assert [name for name, _ in chat.calls("Hello!", tools=[WEATHER, ADD], tool_choice=named)] == ["add"]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, islice, product
 from string import ascii_lowercase, digits
 from typing import TYPE_CHECKING, Any, Final
@@ -17,9 +18,17 @@ from together_adapters.emulator.engine.extractive_qa import is_vague, topic
 from together_adapters.emulator.engine.prompt_parser import find_question
 from together_adapters.emulator.engine.regex_generator import generate_matches
 from together_adapters.emulator.engine.regular_expressions import compile_regex
-from together_adapters.emulator.engine.value_extraction import CERTAIN, GUESS, LIKELY, Confidence, ValueExtractor, field_pattern
+from together_adapters.emulator.engine.value_extraction import (
+    CERTAIN,
+    GUESS,
+    LIKELY,
+    NUMBER,
+    Confidence,
+    ValueExtractor,
+    field_pattern,
+)
 from together_adapters.emulator.errors import Unsatisfiable
-from together_adapters.emulator.text.features import WORDS, one_line, stems
+from together_adapters.emulator.text.features import WORDS, one_line, separate_words, stem, stems, words
 from together_adapters.emulator.text.questions import content
 from together_adapters.emulator.text.similarity import coverage
 
@@ -33,21 +42,24 @@ _HINTS: Final = {  # the types, with keywords that suggest one where a schema na
     "object": r"ropert|required", "array": r"[iI]tems|ontains", "number": r"imum|multipleOf", "string": "", "integer": "$^", "boolean": "$^", "null": "$^",
 }  # fmt: skip
 _COMBINING: Final = ("$ref", "oneOf", "anyOf", "allOf", "not")
+_REQUESTS: Final = frozenset(f"{WORDS['not_names']} {WORDS['measured']}".lower().split())
 _KEY: Final = re.compile(r"(?<![\w:])(?<!: )['\"`“]([A-Za-z_]\w{0,60})['\"`”](?!\w)")
 Candidates = Iterator[tuple[Any, Confidence]]
 Option = tuple[Any, str]  # a constant of a schema, and its description
 Others = tuple[Any, ...]  # values from which the new one must differ
 
 
-def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any:
+def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "", name: str = "") -> Any:
     """Returns a value that is valid under a schema, from `text`; raises `Unsatisfiable` if none is found.
 
-    Fields such as `summary` get `answer`, which is prose; verdicts depend on `full_prompt`, with its context.
+    Fields such as `summary` get `answer`, which is prose; verdicts depend on `full_prompt`, with its context. The words of `name`, which is
+    that of a tool, and of the title of the schema are no values.
     """
     from together_adapters.emulator.engine.json_schema import JsonSchema
 
     json_schema = JsonSchema(schema)
-    filler = SchemaFiller(json_schema, ValueExtractor(text), answer or text, full_prompt or text)
+    title = schema.get("title") if isinstance(schema, dict) else None
+    filler = SchemaFiller(json_schema, ValueExtractor(text), answer or text, full_prompt or text, f"{name} {title or ''}")
     try:
         return filler.fill(json_schema.root)[0]
     except RecursionError:
@@ -83,8 +95,13 @@ class SchemaFiller:
     extractor: ValueExtractor
     answer: str
     full_prompt: str
+    name: str = ""
     budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_VALUES)))
     record_budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_RECORD_VALUES)))
+
+    @cached_property
+    def _has_numbers(self) -> bool:
+        return bool(re.search("'(?:integer|number)'", str(self.json_schema.root)))
 
     def fill(self, schema: Any, name: str = "", references: References = (), others: Others = ()) -> tuple[Any, Confidence]:
         """The value of the branch that the text supports best; `null` only where it supports none."""
@@ -186,9 +203,7 @@ class SchemaFiller:
                 if key in required:
                     raise
                 continue
-            # An optional field is filled where its value is certain, or is likely and not just any string.
-            is_specific = isinstance(inner, dict) and inner.get("type") != "string" and "default" not in inner
-            if key in required or fields[key][1] >= (LIKELY if is_specific else CERTAIN):
+            if key in required or fields[key][1] >= self._least_confidence(inner, key, fields[key][0]):
                 likely.append(key)
             else:
                 self.extractor.used = used
@@ -211,6 +226,19 @@ class SchemaFiller:
             with suppress(Unsatisfiable):
                 variant = self.fill(_property_schema(parts, key), key, references, values)[0]
                 yield {**{name: fields[name][0] for name in required}, key: variant}, GUESS
+
+    def _least_confidence(self, schema: Any, name: str, value: Any) -> Confidence:
+        """How certain the value of an optional field must be: one that is a string, or has a default, more than a number is."""
+        if not isinstance(schema, dict) or schema.get("type") == "string":
+            return CERTAIN
+        if "default" not in schema:
+            return LIKELY
+        types = [part.get("type") for part in schema.get("anyOf", [schema]) if isinstance(part, dict)]
+        is_number = types != ["null"] and all(kind in ("integer", "number", "null") for kind in types)
+        is_year = "year" not in name.lower() and re.search(
+            rf"\b(?:in|since|until|before|after|by) {value}\b", self.extractor.text
+        )
+        return LIKELY if is_number and not is_year else CERTAIN
 
     def _new_names(self, parts: list[Part], references: References, minimum: int) -> Iterator[str]:
         """Yields names for further properties."""
@@ -340,7 +368,15 @@ class SchemaFiller:
             return (value, CERTAIN) if is_of_text else (examples.split()[0], GUESS)
         if _ANSWER_FIELD.search(name) and confidence < CERTAIN:
             return one_line(self.answer), LIKELY
-        return (value, confidence) if confidence > GUESS else (topic(self.extractor.text, 4), GUESS)
+        return (value, confidence) if confidence > GUESS else (self._subject(name), GUESS)
+
+    def _subject(self, name: str) -> str:
+        """What the text is about, without the words by which it asks, those of the tool and the field, and numbers if these have fields."""
+        text = content(self.extractor.text[:2_000])
+        text = NUMBER.sub(" ", text) if self._has_numbers else text
+        own = {stem(word) for word in words(separate_words(f"{self.name} {name}").replace("_", " "))}
+        rest = [word for word in topic(text, 50).split() if word.lower() not in _REQUESTS and stem(word.lower()) not in own]
+        return " ".join(rest[:4]) or topic(text, 4).strip(" ?.!,")
 
     def _verdict(self) -> str:
         """Whether the context of the prompt contains the words of its question: `yes` or `no`."""

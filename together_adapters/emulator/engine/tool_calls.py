@@ -11,7 +11,7 @@ from together_adapters.emulator.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine import schema_filler
 from together_adapters.emulator.engine.value_extraction import ValueExtractor
 from together_adapters.emulator.errors import Unsatisfiable, bad_request, unprocessable, unsatisfiable_schema
-from together_adapters.emulator.text.features import STOPWORDS, WORDS, stem, words
+from together_adapters.emulator.text.features import STOPWORDS, WORDS, separate_words, stem, words
 
 MIN_SCORE: Final = 2.0  # from which a tool is called without being required: one word of its name, or two of its description
 _MAX_TOOLS, _MAX_CALLS, _MAX_REQUEST = 1024, 16, 6_000
@@ -55,7 +55,7 @@ def parse_tools(tools: Any) -> list[Tool]:
 def _tool(name: str, description: str, parameters: dict[str, Any]) -> Tool:
     properties = parameters.get("properties")
     properties = properties if isinstance(properties, dict) else {}
-    words_of_name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[.-]", " ", name)
+    words_of_name = separate_words(name)
     # A hand-off tool of LlamaIndex lists the agents to which it can pass the conversation.
     if "to_agent" in properties and (agents := _AGENT.findall(description.partition("available agents:")[2])):
         choices = [{"const": agent, "description": tasks} for _, agent, _, tasks in agents]
@@ -95,7 +95,7 @@ def _build_call(tool: Tool, text: str, conversation: Conversation) -> ParsedTool
     """A call of a tool, with arguments from a text."""
     text = text[-20_000:]
     try:
-        arguments = schema_filler.fill({"type": "object", **tool.parameters}, text, text, conversation.full_prompt)
+        arguments = schema_filler.fill({"type": "object", **tool.parameters}, text, text, conversation.full_prompt, tool.name)
     except Unsatisfiable as error:
         raise unsatisfiable_schema(error, f"tools: {tool.name[:80]}") from None
     return ParsedToolCall(tool.name, arguments)

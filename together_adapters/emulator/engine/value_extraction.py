@@ -35,7 +35,7 @@ _NAME: Final = re.compile(
     r"(?:[A-Z][\w'’.-]*[\w]|[A-Z])(?: (?:(?:de|van|von|der|da|of|the|la|al|bin) ){0,2}(?:[A-Z][\w'’-]*\w|[A-Z]\.?))*"
     r"(?:, [A-Z]{2}\b)?"
 )
-_NUMBER: Final = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?(?![\d\w]*[A-Za-z_])|(?<![\w.])[-−]?\d+(?:\.\d+)?(?=[%°a-zA-Z])")
+NUMBER: Final = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?(?![\d\w]*[A-Za-z_])|(?<![\w.])[-−]?\d+(?:\.\d+)?(?=[%°a-zA-Z])")
 _DIGITS: Final = r"([-−]?\d[\d,]*(?:\.\d+)?)"
 _NOT_NAMES: Final = re.compile(rf"^(?:(?:{'|'.join(WORDS['not_names'].split())})(?:['’]s)?[.'’-]*(?: |$))+")
 _DAYS: Final = r"today|tomorrow|tonight|yesterday|(?:next |this |last )?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday|week|month|year)"
@@ -76,7 +76,7 @@ class ValueExtractor:
     @cached_property
     def numbers(self) -> list[tuple[str, float | int]]:
         """Numbers in the order of the text: a key for `used`, and the value."""
-        return [(f"{match.start()}:{match[0]}", _to_number(match[0])) for match in _NUMBER.finditer(self.text)]
+        return [(f"{match.start()}:{match[0]}", _to_number(match[0])) for match in NUMBER.finditer(self.text)]
 
     def string(self, name: str) -> tuple[str, Confidence]:
         """Finds a string for a field."""
@@ -134,6 +134,11 @@ class ValueExtractor:
             return ""
         names = f"{re.escape(name.replace('_', ' '))}|{re.escape(name)}"
         pattern = rf"(?<!\w)[\"'`]?(?:{names})[\"'`]?\s*(?:[:=]|\bis\b|\bnamed\b|\bcalled\b)\s*([^\n]{{1,200}})"
+        kind = kind_of(name)
+        if kind != "request" and kind not in _PATTERNS:  # `the item M6`
+            for match in re.finditer(rf"(?<!\w)(?:{names.lower()}) ({_NAME.pattern})", self.text):
+                if value := _NOT_NAMES.sub("", match[1]).rstrip("."):
+                    return value
         for match in re.finditer(pattern, self.text, re.IGNORECASE):
             value = match[1].strip()
             if literal := _QUOTATION.match(value) or _NAME.match(value):

@@ -73,6 +73,11 @@ def words(text: str) -> list[str]:
     return simple + _COMPOUND.findall(lowercase) if "-" in lowercase else simple
 
 
+def separate_words(name: str) -> str:
+    """The name of a tool with spaces where a word ends: `getStock` and `get-stock` are `get Stock` and `get stock`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[.-]", " ", name)
+
+
 def stems(text: str) -> list[str]:
     """The stems of a text without stop words; names with underscores count as a whole and in parts; then what only code has."""
     result = []
