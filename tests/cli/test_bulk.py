@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import subprocess
@@ -46,6 +47,33 @@ def test_run(run: Run, emulator: Emulator, tmp_path: Path, via: str) -> None:
     assert "--overwrite" in one_error(run(*arguments, code=2))
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_table_with_its_answers(run: Run, emulator: Emulator, tmp_path: Path, suffix: str) -> None:
+    emulator.reply(lambda request: request["messages"][-1]["content"].upper())
+    (tmp_path / "q.csv").write_text('id,question,answer\n7,"one,\ntwo",x\n8,three,y\n', "utf-8")
+    emulator.inject(Fault("400", message="no such tool"))
+    options = ("--column", "question", "--system", "Be brief.", "--max-tokens", 9, "--model", MODEL, "--max-concurrency", 1)
+    run("bulk", "run", "q.csv", "-o", f"a.{suffix}", *options, code=3)
+    with (tmp_path / f"a.{suffix}").open(newline="") as file:
+        rows = list(csv.DictReader(file)) if suffix == "csv" else [json.loads(line) for line in file]
+    assert [row["id"] for row in rows] == ["7", "8"] and rows[0]["question"] == "one,\ntwo" and rows[1]["answer"] == "y"
+    assert "no such tool" in rows[0]["error"] and rows[1]["new_answer"] == "THREE"
+    body = emulator.requests[-1].json
+    assert body["messages"][0] == {"role": "system", "content": "Be brief."} and body["max_tokens"] == 9
+
+
+def test_what_is_no_table(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("id,question\n7,\n", "utf-8")
+    options = ("bulk", "run", "q.csv", "--model", MODEL, "-o")
+    assert "name the column of prompts by --column; it has 'id', 'question'" in one_error(run(*options, "a.jsonl", code=2))
+    assert "no column 'text', but 'id', 'question'" in one_error(run(*options, "a.csv", "--column", "text", code=2))
+    assert "line 2 of q.csv has no text in 'question'" in one_error(run(*options, "a.csv", "--column", "question", code=1))
+    assert "must end in .csv or .jsonl" in one_error(run(*options, "a.xlsx", "--column", "question", code=2))
+    write_prompts(tmp_path, 1)
+    assert "pass --column" in one_error(run("bulk", "run", "prompts.jsonl", "-o", "a.csv", code=2))
+    assert emulator.requests == []
+
+
 def test_failed_requests(run: Run, emulator: Emulator, tmp_path: Path) -> None:
     write_prompts(tmp_path, 3)
     emulator.inject(Fault("400", path="lines of a batch", message="no such tool"))
@@ -80,7 +108,7 @@ def test_the_price_of_a_wrong_name(run: Run, emulator: Emulator, tmp_path: Path)
         ('{"model": "m", "messages": []}', "line 2 of p.jsonl: `messages` is empty"),
         (
             '{"model": "m", "prompt": "Hello"}',
-            "line 2 of p.jsonl has `prompt`; /v1/chat/completions wants `messages`, or pass --endpoint /v1/completions",
+            "line 2 of p.jsonl has `prompt`; /v1/chat/completions wants `messages` (for a chat of each prompt: --column prompt), or pass --endpoint /v1/completions",
         ),
     ],
 )
@@ -134,13 +162,17 @@ def test_an_interrupted_command_continues(tmp_path: Path) -> None:
         assert eventually(lambda: emulator._state.stores.batches)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        assert "answers.jsonl.checkpoint keeps what was done: give the same command again" in process.communicate()[1]
+        error = process.communicate()[1]
+        (id,) = (job.id for job in emulator._state.stores.batches.newest_first())
+        assert f"the service goes on with batch job {id}, and charges for it" in error
+        assert "answers.jsonl.checkpoint keeps what was done: give the same command again" in error
         assert process.returncode == 130
         status = [*COMMAND, "bulk", "status", "answers.jsonl.checkpoint"]
         text = subprocess.run(status, cwd=tmp_path, env=settings, capture_output=True, text=True, check=True).stdout
-        assert "0 of 20 requests are done" in text and "\njob " in text
+        assert "0 of 20 requests are done" in text and f"\njob {id}: not ended when the run last looked" in text
         emulator._state.job_seconds = 0.1
-        subprocess.run(command, cwd=tmp_path, env=settings, check=True, capture_output=True)
+        later = subprocess.run(command, cwd=tmp_path, env=settings, check=True, capture_output=True, text=True)
+        assert "continuing: 0 of 20 are done" in later.stderr
         assert len(emulator._state.stores.batches) == 1 and emulator.bill.total().requests == 20
     assert answers(tmp_path / "answers.jsonl") == [f"Repeat the number {number}." for number in range(20)]
 

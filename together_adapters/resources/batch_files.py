@@ -89,6 +89,9 @@ def is_missing(content: Any) -> bool:
     return content is None or (isinstance(content, list | tuple) and not content)
 
 
+MESSAGE_HINT: Final = " (for a chat: {'messages': [{'role': 'user', 'content': prompt}]})"
+
+
 def check_content(body: Mapping[str, Any], endpoint: str) -> None:
     """Raises a ValueError, whose text follows the name of the request, if a body has not the content that an endpoint wants."""
     for name in CONTENT.get(endpoint, ()):
@@ -97,7 +100,8 @@ def check_content(body: Mapping[str, Any], endpoint: str) -> None:
                 raise ValueError(f": `{name}` is empty")
             for other, (first, *_) in CONTENT.items():
                 if first in body and other != endpoint:
-                    raise ValueError(f" has `{first}`; {endpoint} wants `{name}`, or pass endpoint={other!r}")
+                    hint = MESSAGE_HINT if (first, name) == ("prompt", "messages") else ""
+                    raise ValueError(f" has `{first}`; {endpoint} wants `{name}`{hint}, or pass endpoint={other!r}")
             raise ValueError(f" has no `{name}`, which {endpoint} wants")
 
 

@@ -38,10 +38,22 @@ def checkpoint_of(checkpoint: Path | None, output: Path) -> Iterator[Path]:
         yield path
     except BaseException:
         if _has_work(path):
+            _note_jobs(path)
             note(f"{path} keeps what was done: give the same command again to continue")
         raise
     if checkpoint is None:
         remove_checkpoint(path)
+
+
+def _note_jobs(path: Path) -> None:
+    """Says which batch jobs go on without the command."""
+    from together_adapters.bulk.status import read_status
+
+    if jobs := read_status(path).jobs:
+        note(
+            f"the service goes on with batch job {', '.join(jobs)}, and charges for it: the same command waits for it, "
+            "`together-adapters batches cancel ID` ends it"
+        )
 
 
 def _has_work(path: Path) -> bool:
@@ -58,12 +70,13 @@ def _has_work(path: Path) -> bool:
 
 
 @contextmanager
-def bulk_bar() -> Iterator[Callable[[BulkProgress], None]]:
+def bulk_bar(path: Path) -> Iterator[Callable[[BulkProgress], None]]:
     """Says what an earlier run has done, and shows a bar for the time of a `with` block, where stderr is a terminal."""
+    is_later_start = _has_work(path)
     with progress_bar("job") as show:
 
         def show_state(state: BulkProgress) -> None:
-            if state.phase == "read" and state.done:
+            if state.phase == "read" and (state.done or is_later_start):
                 note(f"continuing: {state.done:,} of {state.total:,} are done")
             if show is None:
                 return

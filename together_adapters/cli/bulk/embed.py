@@ -61,7 +61,7 @@ def embed(
     require_packages(output.suffix)
     check_new(output, overwrite)
     count = sum(1 for _ in read_texts(texts, field))
-    with checkpoint_of(checkpoint, output) as path, bulk_bar() as show:
+    with checkpoint_of(checkpoint, output) as path, bulk_bar(path) as show:
         vectors = embed_texts(session.client, read_texts(texts, field), checkpoint=path, progress=show, **options)
         with new_files({output: overwrite}) as (draft,):
             save(draft, vectors, count)

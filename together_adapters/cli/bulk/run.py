@@ -10,11 +10,13 @@ import click
 
 from together_adapters.atomic_files import new_files
 from together_adapters.cli.bulk.checkpoints import bulk_bar, checkpoint_of, checkpoint_option
+from together_adapters.cli.bulk.rows import SUFFIXES, Row, read_rows, refuse_table, request_bodies, write_rows
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import SERVICE
 from together_adapters.cli.options import COUNT, EXISTING_FILE, NEW_FILE, check_new, overwrite_option
 from together_adapters.cli.output import Result, to_json
 from together_adapters.cli.terminal import note, write
+from together_adapters.resources.batches import CHAT
 
 if TYPE_CHECKING:
     from together_adapters.bulk.results import BulkItem
@@ -25,10 +27,13 @@ _POSITIVE: Final = click.FloatRange(0, min_open=True)
 
 @click.command("run", cls=Command)
 @click.argument("prompts", type=EXISTING_FILE)
-@click.option("--output", "-o", type=NEW_FILE, required=True, metavar="FILE", help="Answers, a line of JSON for each request.")
+@click.option("--output", "-o", type=NEW_FILE, required=True, metavar="FILE", help="Answers: .jsonl, or .csv with --column.")
+@click.option("--column", metavar="NAME", help="Column with the prompts, each of which is a chat. PROMPTS is a table then.")
+@click.option("--system", metavar="TEXT", help="System message before each prompt of --column.")
+@click.option("--max-tokens", type=COUNT, metavar="N", help="Maximum number of tokens of an answer, with --column.")
 @click.option("--via", type=click.Choice(["online", "batch", "auto"]), default="auto", help="One by one, or as batch jobs.")
 @checkpoint_option
-@click.option("--endpoint", default="/v1/chat/completions", metavar="PATH", help="Endpoint of the requests.")
+@click.option("--endpoint", default=CHAT, metavar="PATH", help="Endpoint of the requests.")
 @click.option("--model", metavar="NAME", help="Model of requests that name none.")
 @click.option(
     "--max-price", type=click.FloatRange(0), metavar="DOLLARS", help="What the run may cost by an estimate made before."
@@ -51,6 +56,9 @@ def run(
     /,
     prompts: Path,
     output: Path,
+    column: str | None,
+    system: str | None,
+    max_tokens: int | None,
     checkpoint: Path | None,
     wait_timeout: float | None,
     overwrite: bool,
@@ -65,18 +73,35 @@ def run(
 
     Answers have `index`, `id`, and `response` or `error`. If requests failed, the exit code is 3.
 
-    Example: together-adapters bulk run prompts.jsonl -o answers.jsonl --via batch --checkpoint run.sqlite --max-price 20
+    With --column it is a table, .csv, or .jsonl with any objects, which is written with the columns `answer` and `error`.
+
+    Examples:
+      together-adapters bulk run prompts.jsonl -o answers.jsonl --via batch --checkpoint run.sqlite --max-price 20
+      together-adapters bulk run questions.csv --column question --model openai/gpt-oss-120b -o answers.csv
     """  # noqa: D301
     from together_adapters.bulk.runs import run as run_requests
 
     check_new(output, overwrite)
+    rows: list[Row] = []
+    if column is None:
+        if system is not None or max_tokens is not None or output.suffix == ".csv":
+            raise click.UsageError("--system, --max-tokens and an output of .csv are for tables: pass --column")
+        refuse_table(prompts)
+    elif output.suffix not in SUFFIXES or options["endpoint"] != CHAT:
+        raise click.UsageError(f"with --column the requests are chats, and {output} must end in {' or '.join(SUFFIXES)}")
+    else:
+        rows = read_rows(prompts, column)
+    bodies: Any = prompts if column is None else request_bodies(rows, column, system, max_tokens)
     with checkpoint_of(checkpoint, output) as path:
-        with bulk_bar() as show:
-            results = run_requests(session.client, prompts, checkpoint=path, timeout=wait_timeout, progress=show, **options)
+        with bulk_bar(path) as show:
+            results = run_requests(session.client, bodies, checkpoint=path, timeout=wait_timeout, progress=show, **options)
         failures = results.failed
         failed = len(failures)
-        with new_files({output: overwrite}) as (draft,), draft.open("wb") as file:
-            file.writelines(_lines(results))
+        with new_files({output: overwrite}) as (draft,):
+            if column is None:
+                _write_lines(draft, results)
+            else:
+                write_rows(draft, rows, results, is_csv=output.suffix == ".csv")
         usage = results.usage
         results.close()
         if failures:
@@ -98,6 +123,11 @@ def _summary(answers: int, failed: int, usage: Usage, cost: float | None) -> str
 
     price = "price unknown" if cost is None else format_dollars(cost, fraction_digits(cost, 1))
     return f"{answers:,} answers ({failed:,} failed), {usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens, {price}"
+
+
+def _write_lines(path: Path, results: Any) -> None:
+    with path.open("wb") as file:
+        file.writelines(_lines(results))
 
 
 def _lines(results: Any) -> Iterator[bytes]:

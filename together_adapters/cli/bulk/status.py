@@ -27,8 +27,11 @@ def status(session: Session, /, checkpoint: Path) -> Result:
             return f"{state.total:,} vectors of {state.settings.get('model')}\n"
         failed = f", {state.failed:,} of them failed" if state.failed else ""
         tokens = f"{state.input_tokens:,} input and {state.output_tokens:,} output tokens"
-        lines = [f"{state.done:,} of {state.total:,} requests are done{failed}", tokens, *(f"job {id}" for id in state.jobs)]
+        lines = [f"{state.done:,} of {state.total:,} requests are done{failed}", tokens, *map(_describe_job, state.jobs)]
         return "".join(f"{line}\n" for line in lines)
+
+    def _describe_job(id: str) -> str:
+        return f"job {id}: not ended when the run last looked; `together-adapters batches retrieve {id}` asks for its state"
 
     state = read_status(checkpoint)
     return Result(asdict(state), show)
