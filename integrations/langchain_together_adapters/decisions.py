@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
@@ -38,6 +37,7 @@ from together_adapters.errors import InvalidRequestError
 from together_adapters.resources.chat import complete
 from together_adapters.resources.chat_rerank import short_answer
 from together_adapters.transport.call import Call, Flow, Parallel, Response
+from together_adapters.transport.config import warn_user
 from together_adapters.types.capabilities import DEFAULT_SMALL_MODEL
 
 _ANSWER_TOKENS = 4
@@ -198,8 +198,7 @@ class TogetherDecisions(Connection, BaseDecisionModel):
 
     def _warn_of(self, shares: Iterable[Shares]) -> None:
         if not all(each.is_graded for each in shares):
-            message = f"{self.model} gave no log-probabilities: its answers are given as certain, which calibrate cannot change"
-            warnings.warn(message, UserWarning, stacklevel=2)
+            warn_user(f"{self.model} gave no log-probabilities: its answers are given as certain, which calibrate cannot change")
 
 
 class _Reply(NamedTuple):

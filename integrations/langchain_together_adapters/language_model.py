@@ -79,7 +79,8 @@ class Sampling(BaseModel):
         extra = values.keys() - names_of(cls)
         if not extra:
             return values
-        from together_adapters.adapters.keywords import suggest, warn_user
+        from together_adapters.adapters.keywords import suggest
+        from together_adapters.transport.config import warn_user
 
         fields = {name: value for name, value in values.items() if name not in extra}
         if openai_settings := extra & _SETTINGS_OF_OPENAI:

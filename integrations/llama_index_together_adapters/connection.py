@@ -6,7 +6,6 @@ leaves them out: an unpickled component creates its own from the settings, or fr
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serialize
 from llama_index.core.schema import BaseComponent
 from pydantic import SecretStr
 
-from together_adapters.transport.config import BY_CLIENT, environment_key
+from together_adapters.transport.config import BY_CLIENT, environment_key, warn_user
 
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, ClientPair, Together
@@ -75,7 +74,7 @@ class ServiceComponent(BaseComponent):
 
             fields = frozenset({*type(self).model_fields, "model", "base_url"})
             names = ", ".join(name + suggest(name, fields) for name in sorted(unknown))
-            warnings.warn(f"{type(self).__name__} has no field {names}; it is ignored", UserWarning, stacklevel=3)
+            warn_user(f"{type(self).__name__} has no field {names}; it is ignored")
         super().__init__(**data)
         self._clients = clients = self._new_clients()
         if self.api_base is None:

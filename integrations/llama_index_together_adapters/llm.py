@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -32,6 +31,7 @@ from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.errors import ConfigurationError
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
+from together_adapters.transport.config import warn_user
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known
 from together_adapters.types.reasoning import THINK_TAGS
 
@@ -184,11 +184,9 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         """
         if self.context_window is None and self.model not in _warned_models and not self._is_known:
             _warned_models.add(self.model)
-            warnings.warn(
+            warn_user(
                 f"the context window of {self.model} is not known: {self.capabilities.context_length:,} tokens are assumed; "
-                "set context_window, or call refresh_metadata()",
-                UserWarning,
-                stacklevel=2,
+                "set context_window, or call refresh_metadata()"
             )
         return self._metadata
 

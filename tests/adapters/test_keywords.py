@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
-from langchain_together_adapters import ChatTogether, Together
-from llama_index.core.llms import ChatMessage
+from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings
+from llama_index.core import PromptTemplate
+from llama_index.core.llms import ChatMessage, ImageBlock
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
 
-from together_adapters.adapters import keywords
+from together_adapters import ModelRemovedWarning, TogetherError
+from together_adapters.adapters import keywords, prefixes
 from together_adapters.emulator import Emulator
 
 MODEL = "openai/gpt-oss-120b"
+GONE = "openai/gpt-oss-20b"  # models-check: ignore
 OF_OTHER_SERVERS = dict.fromkeys(
     "min_tokens prompt_logprobs stop_token_ids ignore_eos top_a store repeat_penalty n_predict user max_completion_tokens "
     "length_penalty chat_template guided_json".split(),
@@ -36,10 +41,14 @@ async def _awaited(call: Callable[..., Any], kwargs: dict[str, Any]) -> Any:
     return await call(**kwargs)
 
 
-def calls(url: str) -> dict[str, Callable[..., Any]]:
-    connection: dict[str, Any] = {"model": MODEL, "api_key": "any", "base_url": url}
+def _of(url: str, model: str) -> dict[str, Any]:
+    return {"model": model, "api_key": "any", "base_url": url}
+
+
+def calls(url: str, model: str = MODEL) -> dict[str, Callable[..., Any]]:
+    connection = _of(url, model)
     chat, completer = ChatTogether(**connection), Together(**connection)
-    llm = TogetherLLM(MODEL, api_key="any", api_base=url)
+    llm = TogetherLLM(model, api_key="any", api_base=url)
     messages = [ChatMessage("hi")]
     return {
         "invoke": lambda **kwargs: chat.invoke("hi", **kwargs),
@@ -70,6 +79,38 @@ def test_one_warning_at_the_line_of_the_user(name: str, emulator: Emulator, monk
         warnings.simplefilter("error")
         call(**OF_OTHER_SERVERS)
     assert emulator.requests[-1].json.items() >= OF_OTHER_SERVERS.items()
+
+
+@pytest.mark.parametrize("name", list(calls("http://127.0.0.1:9")))
+def test_other_warnings_of_calls_are_there_too(name: str, emulator: Emulator) -> None:
+    call = calls(emulator.base_url, GONE)[name]
+    with pytest.warns(ModelRemovedWarning) as seen, suppress(TogetherError):
+        call()
+    assert [warning.filename for warning in seen] == [__file__]
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aaaa"}}
+UNKNOWN = "acme/unheard-of"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda url: ChatTogether(**_of(url, MODEL)).invoke([AIMessage([IMAGE]), HumanMessage("hi")]),
+        lambda url: TogetherLLM(MODEL, api_key="any", api_base=url).chat(
+            [ChatMessage(blocks=[ImageBlock(url="https://acme.example/a.png")], role="assistant"), ChatMessage("hi")]
+        ),
+        lambda url: TogetherEmbeddings(**_of(url, UNKNOWN), query_prefix="auto").embed_query("hi"),
+        lambda url: TogetherEmbedding(UNKNOWN, api_key="any", api_base=url, query_instruction="auto").get_query_embedding("hi"),
+        lambda url: TogetherLLM(UNKNOWN, api_key="any", api_base=url).predict(PromptTemplate("hi")),
+    ],
+    ids=["history", "LlamaIndex history", "prefix", "LlamaIndex prefix", "context window"],
+)
+def test_other_warnings_of_adapters_are_there_too(call: Callable[[str], Any], emulator: Emulator) -> None:
+    prefixes._warn_unknown.cache_clear()
+    with pytest.warns(UserWarning, match="acme|image") as seen, suppress(TogetherError):
+        call(emulator.base_url)
+    assert [warning.filename for warning in seen] == [__file__]
 
 
 @pytest.mark.parametrize("kind", [ChatTogether, Together, TogetherLLM])

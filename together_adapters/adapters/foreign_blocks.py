@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -103,7 +102,9 @@ class History:
                 "the service takes only text from the assistant and tools, and only a note of the following is sent, or nothing "
                 f"(what the model must see belongs in a user message): {listing}"
             )
-            warnings.warn(message, HistoryWarning, stacklevel=2)
+            from together_adapters.transport.config import warn_user
+
+            warn_user(HistoryWarning(message))
 
     def _block_text(self, block: Any, role: str) -> str:
         """Return a block as text."""

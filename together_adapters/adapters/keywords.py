@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
 from together_adapters.suggestions import PARAMETERS, suggestion
-from together_adapters.transport.config import outer_level
+from together_adapters.transport.config import warn_user
 
 _NEAR: Final = 0.85  # `min_tokens` and `prompt_logprobs` of other servers are farther from ours
 _past_warnings: set[str] = set()
@@ -22,18 +21,7 @@ def warn_of_typos(names: Iterable[str], parameters: frozenset[str]) -> None:
             warn_user(f"unknown parameter {name!r}{hint}; it is sent unchanged")
 
 
-def warn_user(message: str) -> None:
-    """Warns where the user called, whatever framework is between."""
-    warnings.warn(message, UserWarning, stacklevel=outer_level(_FRAMEWORKS))
-
-
 @lru_cache
 def suggest(name: str, names: frozenset[str], *, by_synonym: bool = True) -> str:
     """Returns ` (do you mean 'max_tokens'?)`, or nothing; `suggestions.suggestion` for names that may be those of others."""
     return suggestion(name, sorted(names), PARAMETERS if by_synonym else {}, nearness=_NEAR)
-
-
-_FRAMEWORKS: Final = (
-    *("langchain", "langchain_core", "langchain_classic", "langgraph", "llama_index", "llama_index_instrumentation", "workflows"),
-    *("pydantic", "asyncio", "concurrent", "contextlib", "functools", "threading"),
-)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 from typing import Literal
 
@@ -26,9 +25,9 @@ def prefix_of(model: str, setting: str | None, role: Role, field: str) -> str:
 
 @lru_cache(maxsize=256)
 def _warn_unknown(model: str, field: str) -> None:
-    warnings.warn(
+    from together_adapters.transport.config import warn_user
+
+    warn_user(
         f'{field}="auto" adds nothing, because the prefixes of {model} are not known: set {field} to the text that its authors '
-        f'recommend, such as "query: " or "passage: ", or to None',
-        UserWarning,
-        stacklevel=5,
+        f'recommend, such as "query: " or "passage: ", or to None'
     )

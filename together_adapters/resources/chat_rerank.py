@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -14,6 +13,7 @@ from together_adapters.errors import InvalidRequestError, TogetherError
 from together_adapters.resources import rerank_prompts as prompts
 from together_adapters.resources.chat import complete
 from together_adapters.transport.call import Call, Flow, Parallel, Response
+from together_adapters.transport.config import warn_user
 from together_adapters.types.capabilities import Capabilities, capabilities, is_known
 from together_adapters.types.chat import ChatCompletion
 from together_adapters.types.response import Usage
@@ -144,7 +144,7 @@ class ChatReranker:
         steps = [self._judge(position, passage) for position, passage in enumerate(passages)]
         verdicts: list[prompts.Verdict] = yield Parallel(steps, max_concurrency)
         if missing := [position for position, verdict in enumerate(verdicts) if not verdict.is_graded]:
-            _warn(
+            warn_user(
                 f"{self.model} gave no log-probabilities for documents {self._names(missing)}: "
                 'their score is 1 for yes and 0 for no; method="listwise" orders them'
             )
@@ -210,7 +210,7 @@ class ChatReranker:
         texts = [prompts.as_data(self.texts[indexes[0]]) for indexes in self.indexes]
         passages = [prompts.shorten(text, max_tokens) for text in texts]
         if cut := [position for position, text in enumerate(texts) if text is not passages[position]]:
-            _warn(
+            warn_user(
                 f"documents {self._names(cut)}: only the first {max_tokens} tokens (an estimate) are ranked, because the context of "
                 f"{self.model} is {self.facts.context_length}; split long documents"
             )
@@ -267,7 +267,3 @@ def extend_message(error: TogetherError, addition: str) -> None:
     """Adds to the message of an error."""
     error.message = f"{error.message} ({addition})"
     error.args = (error.message, *error.args[1:])
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
@@ -175,7 +174,7 @@ def _length_of(model: str, texts: list[str], long_texts: LongTexts) -> Flow[int 
 
 
 def _warn_once(memory: ClientMemory, model: str, limit: int, indices: list[int]) -> None:
-    from together_adapters.transport.config import outer_level  # few calls need it
+    from together_adapters.transport.config import warn_user  # few calls need it
 
     key = f"long texts of {model}"
     if key not in memory.warnings:
@@ -184,7 +183,7 @@ def _warn_once(memory: ClientMemory, model: str, limit: int, indices: list[int])
             f"{model} reads {limit} tokens of a text, and input {names_of(indices)} is far longer: a server may refuse it, or embed the "
             "beginning alone and not say so. Pass long_texts='split', 'truncate' or 'error'"
         )
-        warnings.warn(LongTextWarning(text), stacklevel=outer_level())
+        warn_user(LongTextWarning(text))
 
 
 def _of_inputs(plan: InputPlan, responses: list[dict[str, Any]]) -> list[dict[str, Any]]:

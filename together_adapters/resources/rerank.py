@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
@@ -11,6 +10,7 @@ from together_adapters.errors import InvalidRequestError, ModelNotAvailableError
 from together_adapters.resources import rerank_prompts
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Operation, Parallel, Response, request
+from together_adapters.transport.config import warn_user
 from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.capabilities import capabilities, is_known, removal_warning
 from together_adapters.types.requests import RequestOptions
@@ -157,8 +157,7 @@ def _by_endpoint(
     starts = range(0, len(documents), limit)
     calls = [_call(params, documents[start : start + limit], top_n, options) for start in starts]
     if len(calls) > 1:
-        message = f"{len(documents)} documents need {len(calls)} requests: scores of different requests are compared"
-        warnings.warn(message, UserWarning, stacklevel=2)
+        warn_user(f"{len(documents)} documents need {len(calls)} requests: scores of different requests are compared")
     try:
         responses = (yield Parallel(calls, max_concurrency)) if len(calls) > 1 else [(yield calls[0])]
     except (InvalidRequestError, ModelNotAvailableError) as error:

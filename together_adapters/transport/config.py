@@ -43,7 +43,15 @@ _ENDPOINT = re.compile(
     r"|((/v1)?/(chat/completions|completions|embeddings|rerank|images/generations|audio/(speech|transcriptions|translations)))$"
 )
 _HOSTS = (".together.xyz", ".together.ai")
-_PACKAGES = ("together_adapters", "langchain_together_adapters", "llama_index_together_adapters")
+_INNER_PACKAGES = frozenset(
+    {
+        *("together_adapters", "langchain_together_adapters", "llama_index_together_adapters"),
+        *("langchain", "langchain_core", "langchain_classic", "langgraph", "langsmith", "tenacity"),
+        *("llama_index", "llama_index_instrumentation", "workflows", "wrapt"),
+        *("pydantic", "anyio", "asyncio", "concurrent", "contextlib", "contextvars", "functools", "threading"),
+    }
+)
+"""Whose lines no warning is about."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -112,7 +120,7 @@ class Config:
         if str(warning) in self.memory.warnings or not self.may_be_together:
             return
         self.memory.warnings.add(str(warning))
-        warnings.warn(warning, stacklevel=outer_level())
+        warn_user(warning)
 
     def advise(self, model: str, kind: str | None) -> str:
         """Returns what to do about a model that the server does not serve: by the catalogue, where the client has it."""
@@ -310,16 +318,15 @@ def _root_of(url: str) -> str:
 @lru_cache
 def _warn_unencrypted(host: str) -> None:
     """Warns once for each host."""
-    warnings.warn(f"the API key is sent unencrypted to {host}: use https", UserWarning, stacklevel=6)
+    warn_user(f"the API key is sent unencrypted to {host}: use https")
 
 
-def outer_level(frameworks: tuple[str, ...] = ()) -> int:
-    """Returns the `stacklevel`, for a function that calls this one, of the innermost frame outside of this library and others."""
-    inner = _PACKAGES + frameworks
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inner:
+def warn_user(warning: str | Warning) -> None:
+    """Warns at the line of the user, whatever frameworks are between."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INNER_PACKAGES:
         frame, level = frame.f_back, level + 1
-    return level
+    warnings.warn(warning, stacklevel=level)
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Required, Self
 from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
-from together_adapters.sdk_1 import old_type
+from together_adapters.types import old_type
 from together_adapters.types.chat import ChatDelta, Choice, GeneratedText, is_plain_chunk, reject_error
 from together_adapters.types.logprobs import ChunkLogprobs, LogprobEntry, TokenLogprobs
 from together_adapters.types.requests import SamplingParams

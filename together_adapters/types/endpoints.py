@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from together_adapters.sdk_1 import old_type
+from together_adapters.types import old_type
 from together_adapters.types.response import ResponseModel
 
 if not TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from together_adapters.sdk_1 import old_type
+from together_adapters.types import old_type
 from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
 
 if not TYPE_CHECKING:

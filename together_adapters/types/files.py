@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydantic import AliasChoices, ConfigDict, Field
 
-from together_adapters.sdk_1 import old_type
+from together_adapters.types import old_type
 from together_adapters.types.response import ResponseModel
 
 if not TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, model_validator
 
-from together_adapters.sdk_1 import old_type
+from together_adapters.types import old_type
 from together_adapters.types.capabilities import TABLE_DATE, Capabilities, ModelType, Prices, capabilities, is_known
 from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
 
