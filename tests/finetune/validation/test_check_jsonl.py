@@ -50,6 +50,10 @@ def test_lines(check: Any, content: bytes, expected: list[Any]) -> None:
     assert codes(check(content)) == expected
 
 
+def test_a_syntax_error_names_its_column(check: Any) -> None:
+    assert check(b"{key: 1}").issues[0].message == "the line is not JSON: key must be a string at column 2"
+
+
 def test_duplicate_keys(check: Any) -> None:
     assert check(b'{"text": "b", "text": "a"}').issues == []
     report = check(b'{"text": "b", "text": "a"}', strict=True)

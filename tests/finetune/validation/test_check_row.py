@@ -192,6 +192,17 @@ def test_all_issues_of_a_row_are_reported() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("role", "advice"),
+    [("asistant", "do you mean 'assistant'?"), ("Assistant", "'assistant'"), ("model", "'assistant'"), ("human", "'user'"), ("function", "role tool")],
+)  # fmt: skip
+def test_an_unknown_role_is_said_with_the_one_that_is_meant(role: str, advice: str) -> None:
+    unknown, missing = check_row(conversation(user(), {"role": role, "content": "a"}))
+    assert (unknown.code, missing.code) == ("role_unknown", "no_assistant_message")
+    assert advice in unknown.message
+    assert missing.message == "there is no assistant message beside those of invalid roles"
+
+
 def test_severities_can_be_overridden() -> None:
     row = conversation(says(), user(), says())
     assert [issue.severity for issue in check_row(row, severities={"leading_assistant": "warning"})] == ["warning"]

@@ -5,16 +5,19 @@ Conversations with text only are the most common rows and checked at once. A tes
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from together_adapters.finetune.findings import JsonPath, RowFindings, kind_of
 from together_adapters.finetune.rules import MAX_IMAGES, MESSAGE_KEYS, ROLES
 from together_adapters.finetune.validation.check_content import ContentSummary, check_content
 from together_adapters.finetune.validation.check_tools import ToolCallTracker
+from together_adapters.suggestions import suggestion
 
 _TEXT_MESSAGE_KEYS: Final = 2
 """A message with text only has a role and a content."""
 _Message = dict[str, Any]
+_OTHER_ROLES: Final = {"human": "user", "bot": "assistant", "model": "assistant", "ai": "assistant"}
 _STRING_FIELDS: Final = frozenset({"name", "reasoning", "reasoning_content"})
 
 
@@ -46,6 +49,7 @@ class _ConversationChecker:
         self._for_training = for_training
         self._calls = ToolCallTracker(findings, tool_names)
         self._has_turns = False
+        self._has_invalid_roles = False
         self._answers = 0
         self._trained_answers = 0
         self._images = 0
@@ -64,6 +68,7 @@ class _ConversationChecker:
         role = message.get("role")
         if type(role) is not str or role not in ROLES:
             role = check_role(findings, message, path)
+            self._has_invalid_roles = self._has_invalid_roles or role is None
         findings.count_role(role or "other")
         if role in (self.last_role, "system") or not self._has_turns or self._calls.open_calls:
             self._check_order(role, path, index)
@@ -84,7 +89,8 @@ class _ConversationChecker:
         if not self._for_training:
             return
         if not self._answers:
-            findings.add("no_assistant_message", path, "there is no assistant message")
+            beside = " beside those of invalid roles" if self._has_invalid_roles else ""
+            findings.add("no_assistant_message", path, f"there is no assistant message{beside}")
         elif not self._trained_answers:
             findings.add("nothing_to_train", path, "every assistant message has weight 0")
         elif self.last_role in ("user", "tool"):
@@ -136,9 +142,14 @@ def check_role(findings: RowFindings, message: _Message, path: JsonPath) -> str 
     elif not isinstance(role, str):
         findings.add("role_not_string", (path, "role"), f"role must be a string, not {kind_of(role)}", role)
     else:
-        advice = {"developer": "; use a system message", "function": "; use the role tool for results"}.get(role, "")
-        findings.add("role_unknown", (path, "role"), f"unknown role {role[:60]!r}{advice}", role)
+        findings.add("role_unknown", (path, "role"), f"unknown role {role[:60]!r}{_role_advice(role[:60])}", role)
     return None
+
+
+@lru_cache
+def _role_advice(role: str) -> str:
+    advice = {"developer": "; use a system message", "function": "; use the role tool for results"}
+    return advice.get(role) or suggestion(role, ROLES, _OTHER_ROLES)
 
 
 def check_message(

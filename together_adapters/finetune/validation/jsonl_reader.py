@@ -156,7 +156,7 @@ def _syntax_error(data: bytes, error: str) -> tuple[str, str, str]:
         return "not_encodable", "", "a string has half of a surrogate pair"
     if _CONSTANT.search(data) and _is_json_for_python(data):
         return "json_syntax", "", "NaN and Infinity are not JSON"
-    return "json_syntax", "", f"the line is not JSON: {error.replace(' at line 1', '')}"
+    return "json_syntax", "", f"the line is not JSON: {error.replace(' at line 1 column', ' at column')}"
 
 
 def _has_nul(value: Any) -> bool:
