@@ -113,7 +113,8 @@ def test_a_page_names_what_to_install(page: Path) -> None:
 
 def test_pages_that_install_the_package_say_whether_it_is_released() -> None:
     unreleased = "## 0.1.0 (unreleased)" in (ROOT / "CHANGELOG.md").read_text("utf-8")
-    texts = {name_of(page): page.read_text("utf-8") for page in PAGES}
+    notebooks = (ROOT / "docs" / "notebooks").glob("*.ipynb")
+    texts = {name_of(page): page.read_text("utf-8").replace('\\"', '"') for page in (*PAGES, *notebooks)}
     installing = {name for name, text in texts.items() if 'pip install "together-adapters[' in text}
     assert len(installing) > 20
     notice = re.compile(r"until 0\.1\.0 is released|0\.1\.0 is not released yet", re.IGNORECASE)

@@ -89,8 +89,8 @@ class _ConversationChecker:
         if not self._for_training:
             return
         if not self._answers:
-            beside = " beside those of invalid roles" if self._has_invalid_roles else ""
-            findings.add("no_assistant_message", path, f"there is no assistant message{beside}")
+            note = " beside those of invalid roles" if self._has_invalid_roles else ""
+            findings.add("no_assistant_message", path, f"there is no assistant message{note}")
         elif not self._trained_answers:
             findings.add("nothing_to_train", path, "every assistant message has weight 0")
         elif self.last_role in ("user", "tool"):
