@@ -166,6 +166,7 @@ def test_an_error_names_models_of_the_catalogue_that_the_client_has(flavour: Any
     with serve(models=["acme/foo-7b-instruct"]) as emulator:
         client = flavour.client(base_url=emulator.base_url)
         flavour.run(client.models.info("acme/foo-8b-instruct"))
+        emulator.inject(Fault("response", status=404, body={"error": NOT_AVAILABLE}))
         with pytest.raises(ModelNotAvailableError, match="catalogue of the service: acme/foo-7b-instruct;.*models list"):
             flavour.run(client.chat.completions.create(model="acme/foo-8b-instruct", messages=HELLO))
         assert catalogue_requests(emulator) == 1

@@ -58,6 +58,10 @@ _CONTEXT_MESSAGE = re.compile(
 )  # the words of Together, OpenAI, Anthropic, Mistral, Groq, xAI, Gemini, vLLM, SGLang, TGI, TEI, llama.cpp, Ollama, LM Studio, LiteLLM,
 # and of infinity, which counts characters
 _CONTEXT_STATUSES = frozenset({400, 403, 413, 422, 500})  # 500: llama.cpp, and gateways that wrap the error of an engine
+_FINE_TUNES = "/v1/fine-tunes"
+_NAMES_MODELS = re.compile(
+    r"nearest name|did you mean|GET /v1/models", re.IGNORECASE
+)  # in a message that needs no further advice
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _GENERAL_WORDS = frozenset(
     "an api argument arguments bad client content engine entity error exception failed failure fault general http input inputs "
@@ -380,7 +384,7 @@ def _response_error(
 ) -> E:
     """Returns an error with all that its response says, and a message with a hint, the request id and the number of attempts."""
     parts = [message if message.endswith((".", "!", "?")) else message + "."]
-    parts += _hints(kind, call, advise)
+    parts += _hints(kind, call, advise, message)
     if response.request_id:
         parts.append(f"(request id {response.request_id})")
     if response.attempts > 1:
@@ -394,19 +398,21 @@ def _response_error(
     return kind(message, response=response, **attributes)
 
 
-def _hints(kind: type[TogetherError], call: Call[Any], advise: Advise) -> list[str]:
-    """Returns what to do after an error."""
+def _hints(kind: type[TogetherError], call: Call[Any], advise: Advise, message: str) -> list[str]:
+    """Returns what to do after an error, unless the server has said which model may be meant."""
     if issubclass(kind, errors.ContextLengthError) and _TYPE_BY_PATH.get(call.path):
         return ["Shorten or split the texts, or choose a model with a longer context."]
     if issubclass(kind, errors.ModelNotAvailableError):
-        return [_model_hint(kind, call, advise)]
+        return (
+            [] if _NAMES_MODELS.search(message) and not call.path.startswith(_FINE_TUNES) else [_model_hint(kind, call, advise)]
+        )
     return [hint for cause, hint in _HINTS if issubclass(kind, cause)][:1]
 
 
 def _model_hint(kind: type[TogetherError], call: Call[Any], advise: Advise) -> str:
     """Returns what to do when a model is not available, for the model and the endpoint of a call."""
     model = call.body.get("model") if isinstance(call.body, Mapping) else None
-    if call.path.startswith("/v1/fine-tunes"):
+    if call.path.startswith(_FINE_TUNES):
         return "Check the name: client.fine_tuning.list_supported_models() lists all models that can be fine-tuned."
     hint = advise(model if isinstance(model, str) else "", _TYPE_BY_PATH.get(call.path))
     if issubclass(kind, errors.DataSharingBlockedError):

@@ -119,6 +119,15 @@ def test_a_name_that_no_model_has(flavour: Flavour) -> None:
             assert way in error.message
 
 
+def test_advice_is_said_once(flavour: Flavour) -> None:
+    create = CALLS["/v1/chat/completions"][0]
+    error = refusal(flavour, create, "gpt-oss-120b")
+    assert error is not None and error.message.partition(" (request id")[0] == (
+        "404 from POST /v1/chat/completions: Unable to access model gpt-oss-120b. The nearest name is openai/gpt-oss-120b. "
+        "The emulator takes any name with serve(any_model=True), @pytest.mark.together(any_model=True) or --any-model."
+    )
+
+
 def test_the_nearest_name_is_in_the_message(flavour: Flavour) -> None:
     for path, (call, model) in CALLS.items():
         for wrong in (model.rpartition("/")[2], model.lower() + "x", model[:-1]):

@@ -21,7 +21,7 @@ from together_adapters.emulator.store.catalogue import (
 from together_adapters.types.capabilities import MODELS, Capabilities, ModelType, capabilities, nearest_names
 
 _TEXT_MODELS: Final[tuple[ModelType, ...]] = ("chat", "language")
-_ALLOW: Final = "To let the emulator take any name: serve(any_model=True), @pytest.mark.together(any_model=True), or --any-model."
+_ALLOW: Final = "The emulator takes any name with serve(any_model=True), @pytest.mark.together(any_model=True) or --any-model."
 _MAX_NAME: Final = 200  # characters of a name that is compared with others
 _NO_TEXT: Final = frozenset({"an image", "an audio clip", "a video"})  # as `conversation` calls parts of messages
 _PROBES: Final = {"unknown model": "unknown-model", "removed embedding model": "embeddings", "removed rerank model": "rerank"}
