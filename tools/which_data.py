@@ -16,7 +16,7 @@ HEAD = """# Which data do I have?
 
 Find the row that looks like the first record of your data. The command writes a file that trains, `train.jsonl`, and a report next to it;
 in Python, `load("data.jsonl")` takes the arguments of the last column. Without a flag, the form is recognized.
-To install it: `pip install "together-adapters[cli,finetune]"`.
+To install it: `pip install "together-adapters[cli,finetune,emulator]"`.
 Until 0.1.0 is released, it is installed [from a clone](configuration.md).
 
 | data | looks like | command | in Python |

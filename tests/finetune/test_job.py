@@ -252,8 +252,8 @@ def stop(_: Any) -> None:
 
 
 def test_a_price_that_is_too_high(launch: Launch, emulator: Emulator, train: Path) -> None:
-    with pytest.raises(ValueError, match=r"max_price=0.0001; it was not started"):
-        launch(train, max_price=0.0001)
+    with pytest.raises(ValueError, match=r"max_price=1e-09; it was not started"):
+        launch(train, max_price=1e-9)
     assert "POST /v1/fine-tunes" not in changes(emulator)
     estimates: list[Any] = []
     assert launch(train, max_price=1_000, on_price=estimates.append).id

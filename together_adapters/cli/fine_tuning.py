@@ -126,7 +126,9 @@ def delete(session: Session, fine_tune_id: str, force: bool, quiet: bool) -> Any
 
 def format_price(price: float | None) -> str:
     """Returns a price in dollars."""
-    return "" if price is None else f"${price:,.2f}"
+    from together_adapters.control.dollars import format_dollars, fraction_digits
+
+    return "" if price is None else format_dollars(price, fraction_digits(price, 2))
 
 
 def progress_text(job: FinetuneResponse, now: datetime | None = None) -> str:
@@ -240,10 +242,22 @@ fine_tuning.add_call(
 )
 
 
+def _check_id(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuses a file of this machine where an uploaded one is wanted."""
+    if value is not None and Path(value).is_file():
+        raise click.BadParameter(
+            f"{value} is a file of this machine: `together-adapters files upload {value}` returns the id of one at the service, and "
+            f"`together-adapters ft submit {value} --model NAME --dry-run` shows the price of a job on it",
+            ctx,
+            parameter,
+        )
+    return value
+
+
 @fine_tuning.command("estimate-price")
-@click.option("--training-file", "-t", required=True, metavar="ID", help="Uploaded file.")
+@click.option("--training-file", "-t", required=True, metavar="ID", callback=_check_id, help="Uploaded file.")
 @click.option("--model", "-m", metavar="NAME", help="Model to train.")
-@click.option("--validation-file", metavar="ID", help="Uploaded file for evaluation.")
+@click.option("--validation-file", metavar="ID", callback=_check_id, help="Uploaded file for evaluation.")
 @click.option("--n-epochs", type=COUNT, default=1, metavar="N", help="Passes over the data.")
 @click.option("--n-evals", type=click.IntRange(0), default=0, metavar="N", help="Number of evaluations.")
 @click.option("--lora/--no-lora", default=True, help="Train an adapter, or all weights.")
@@ -274,7 +288,7 @@ _PREVIEW: Final = Table(
 
 
 @fine_tuning.command("preview")
-@click.option("--training-file", "-t", required=True, metavar="ID", help="Uploaded file.")
+@click.option("--training-file", "-t", required=True, metavar="ID", callback=_check_id, help="Uploaded file.")
 @click.option("--model", "-m", required=True, metavar="NAME", help="Model whose tokenizer and chat template are applied.")
 @click.option("--top-k", type=COUNT, metavar="N", help="Number of rows.")
 @click.option("--train-on-inputs", type=click.BOOL, metavar="BOOL", help="Whether prompts would be trained on.")

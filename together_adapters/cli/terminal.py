@@ -93,11 +93,11 @@ def progress_bar(kind: Kind) -> Iterator[Callable[[Progress], None] | None]:
     description = rich.TextColumn("{task.description}", markup=False)
     console = Console(stderr=True)
     with rich.Progress(description, rich.BarColumn(bar_width=None), *columns[kind], console=console, transient=True) as bar:
-        task = bar.add_task("...", total=None)
+        task = bar.add_task("", total=None, visible=False)
 
         def show(progress: Progress) -> None:
             stage = printable(progress.stage).replace("_", " ")
-            bar.update(task, description=stage, completed=progress.done, total=progress.total)
+            bar.update(task, visible=True, description=stage, completed=progress.done, total=progress.total)
 
         yield show
 

@@ -338,7 +338,7 @@ def _check_price(
         raise ValueError(f"max_price={max_price:g}, but there is no price estimate: {reason}")
     price = estimate.estimated_total_price or 0.0
     if price > max_price:
-        raise ValueError(f"the job would cost {price:.2f} dollars, more than max_price={max_price:g}; it was not started")
+        raise ValueError(f"the job would cost {price:.6g} dollars, more than max_price={max_price:g}; it was not started")
 
 
 def _start_with(build: Callable[P, Flow[dict[str, Any]]]) -> Callable[Concatenate[Together, P], Job]:

@@ -96,6 +96,22 @@ def test_error_found_by_the_service(run: Run, tmp_path: Path) -> None:
     assert (reports["local"]["ok"], reports["remote"]["valid"]) == (True, False)
 
 
+def test_a_dry_run_shows_the_price_and_leaves_nothing(run: Run, many: Path, train: Path, emulator: Emulator) -> None:
+    options = ("ft", "submit", many, "--model", TRAINABLE, "--dry-run")
+    one, three = run(*options), run(*options, "--n-epochs", 3)
+    assert one.out.startswith("$0.0") and one.out != three.out
+    assert f"The estimated price of this job is {one.out.strip()}." in one.err
+    assert run(*options, "--json").json["estimated_total_price"] > 0
+    assert run("files", "list", "--json").json == []
+    id = run("files", "upload", many, "--json").json["id"]
+    run(*options)
+    assert [file["id"] for file in run("files", "list", "--json").json] == [id]
+    assert not [request for request in emulator.requests if request.path == "/v1/fine-tunes"]
+    assert "--dry-run shows it" in one_error(run("ft", "submit", many, "--model", TRAINABLE, code=2))
+    hint = one_error(run("fine-tuning", "estimate-price", "-t", many, "--model", TRAINABLE, code=2))
+    assert "`together-adapters files upload " in hint and "--dry-run" in hint
+
+
 def test_failed_job(run: Run, many: Path) -> None:
     job = run("ft", "submit", many, "--model", TRAINABLE, "--suffix", "[fail]", "--yes", "--json").json
     result = run("ft", "watch", job["id"], "--poll-interval", 0.05, code=3)

@@ -77,7 +77,7 @@ def test_the_states_of_a_job(quick: None, http: httpx.Client, emulator: Emulator
     assert list(dict.fromkeys(history)) == ["pending", "queued", "running", "compressing", "uploading", "completed"]
     job, _ = ended(http, created["id"])
     assert (job["steps_completed"], job["TrainingFileNumLines"], job["evals_completed"]) == (job["total_steps"], 12, 2)
-    assert job["total_price"] == 10_000_000
+    assert job["total_price"] == 173_000
     events = http.get(f"/fine-tunes/{job['id']}/events").json()["data"]
     assert [event["type"] for event in events if event["type"] == event["type"].upper()] == [event["type"] for event in events]
     assert [event["created_at"] for event in events] == sorted(event["created_at"] for event in events)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from together_adapters.cli.output import Result, format_time, print_fields
 from together_adapters.cli.terminal import confirm, is_terminal, note, printable, progress_bar, write
 
 if TYPE_CHECKING:
+    from together_adapters.client import Together
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.types.fine_tuning import FinetunePriceEstimate
     from together_adapters.types.progress import Progress
@@ -40,17 +41,29 @@ if TYPE_CHECKING:
 @click.option(
     "--max-price", type=click.FloatRange(0), metavar="DOLLARS", help="Start no job whose estimated price is higher or unknown."
 )
+@click.option(
+    "--dry-run", "is_dry", is_flag=True, help="Show the price, and start no job. The data is uploaded for it, and deleted again."
+)
 @click.option("--yes", "-y", "confirms", is_flag=True, help="Do not ask for confirmation; required without a terminal.")
 @click.option("--watch", "watches", is_flag=True, help="Follow the job until it has ended.")
 @wait_options(10.0)
 def submit(
-    session: Session, train: Path, validation: Path | None, max_price: float | None, confirms: bool, watches: bool, **options: Any
+    session: Session,
+    train: Path,
+    validation: Path | None,
+    max_price: float | None,
+    is_dry: bool,
+    confirms: bool,
+    watches: bool,
+    **options: Any,
 ) -> Result:
     """Fine-tune a model on TRAIN. The data is checked, its price is shown, and you are asked for confirmation.
 
-    Data with an error or a secret is not uploaded. No job is started without confirmation: in scripts that is --yes.
+    Data with an error or a secret is not uploaded. No job is started without confirmation: in scripts that is --yes. Only the service
+    knows the price, and needs the data for it; if no job is started, what was uploaded is deleted again.
 
     Examples:
+      together-adapters ft submit train.jsonl --model NAME --dry-run
       together-adapters ft submit train.jsonl --model NAME --watch
       together-adapters ft submit train.jsonl --validation validation.jsonl --n-evals 5 --model NAME --n-epochs 3
       together-adapters ft submit pairs.jsonl --method dpo --model NAME --max-price 20 --yes --json
@@ -60,25 +73,34 @@ def submit(
     if not options["model"] and not options["from_checkpoint"]:
         raise click.UsageError("--model or --from-checkpoint is required")
     client = session.client  # an error now if there is no key
-    if not confirms and not is_terminal(sys.stdin):
-        raise click.UsageError("the price cannot be confirmed without a terminal: pass --yes, and --max-price for a limit")
+    if not confirms and not is_dry and not is_terminal(sys.stdin):
+        raise click.UsageError(
+            "the price cannot be confirmed without a terminal: --dry-run shows it; pass --yes to start the job, and --max-price for a limit"
+        )
     wait = {name: options.pop(name) for name in ("poll_interval", "timeout")}
     params: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     check = _check_command(train, validation, options)
-    with issues_on_error(session), ExitStack() as stack:
-        bar = stack.enter_context(progress_bar("bytes"))
+    may_decline = not confirms or is_dry or max_price is not None
+    try:
+        with issues_on_error(session), _deletes_uploads(client, train, validation, may_decline=may_decline), ExitStack() as stack:
+            bar = stack.enter_context(progress_bar("bytes"))
 
-        def on_price(estimate: FinetunePriceEstimate) -> None:
-            stack.close()  # the bar would overwrite the question
-            _confirm_price(estimate, max_price, confirms=confirms)
+            def on_price(estimate: FinetunePriceEstimate) -> None:
+                stack.close()  # the bar would overwrite the question
+                if is_dry:
+                    raise _DryRunError(estimate)
+                _confirm_price(estimate, max_price, confirms=confirms)
 
-        def on_reports(reports: Mapping[str, DataReport]) -> None:
-            for file, report in zip((train, validation), reports.values(), strict=False):
-                if report.warnings:
-                    leakage = f"; {report.leakage_summary()}" if report.leakage else ""
-                    note(f"warning: {verdict(report, str(file))}{leakage} (`{check}` lists them)")
+            def on_reports(reports: Mapping[str, DataReport]) -> None:
+                for file, report in zip((train, validation), reports.values(), strict=False):
+                    if report.warnings:
+                        leakage = f"; {report.leakage_summary()}" if report.leakage else ""
+                        note(f"warning: {verdict(report, str(file))}{leakage} (`{check}` lists them)")
 
-        job = start(client, train, validation, on_reports=on_reports, on_price=on_price, progress=bar, **params)
+            job = start(client, train, validation, on_reports=on_reports, on_price=on_price, progress=bar, **params)
+    except _DryRunError as error:
+        estimate = error.estimate
+        return Result(estimate, lambda _: write(f"{note_price(estimate)}\n"))
     if watches:
         note(f"Started {job.id}")
         return _follow(session, job.id, **wait)
@@ -88,6 +110,28 @@ def submit(
         note(f"To follow it: together-adapters ft watch {job.id}")
 
     return Result(job.details, show)
+
+
+class _DryRunError(DeclinedError):
+    """The price of a job that nobody wants to start yet."""
+
+    def __init__(self, estimate: FinetunePriceEstimate) -> None:
+        super().__init__("no job was started")
+        self.estimate = estimate
+
+
+@contextmanager
+def _deletes_uploads(client: Together, *paths: Path | None, may_decline: bool) -> Iterator[None]:
+    """Deletes what was uploaded in a `with` block if it ends with a DeclinedError; files of the account from before remain."""
+    before = {file.id for file in client.files.list().data} if may_decline else set()
+    try:
+        yield
+    except DeclinedError:
+        uploads = {(path.name, path.stat().st_size) for path in paths if path is not None}
+        for file in client.files.list().data:
+            if file.id not in before and (file.filename, file.bytes) in uploads:
+                client.files.delete(str(file.id))
+        raise
 
 
 def _check_command(train: Path, validation: Path | None, options: Mapping[str, Any]) -> str:
@@ -114,7 +158,7 @@ def _confirm_price(estimate: FinetunePriceEstimate, max_price: float | None, *, 
     try:
         confirm("Start it?", default=False, flag="--yes")
     except DeclinedError:
-        raise DeclinedError("declined: no job was started; the uploaded data remains in the account") from None
+        raise DeclinedError("declined: no job was started, and what was uploaded for it was deleted") from None
 
 
 @click.command("watch", cls=Command)

@@ -25,7 +25,6 @@ from together_adapters.emulator.store.records import JobClock, timestamp
 
 _ENDED: Final = ("completed", "error", "user_error", "cancelled", "cancel_requested")
 _PRICES_PER_MILLION: Final = {"Lora": 0.48, "Full": 0.54}
-_MIN_PRICE: Final = 0.01
 _USER_LIMIT: Final = 100.0
 _SCHEDULER: Final = {"lr_scheduler_type": "cosine", "lr_scheduler_args": {"min_lr_ratio": 0.0, "num_cycles": 0.5}}
 
@@ -189,7 +188,7 @@ def _price(request: _JobData, data: DatasetFile, validation_data: DatasetFile | 
     """Returns the price in US dollars."""
     tokens = data.tokens * request.n_epochs + (validation_data.tokens * request.n_evals if validation_data else 0)
     price = tokens / 1e6 * _PRICES_PER_MILLION.get(training_type, _PRICES_PER_MILLION["Lora"])
-    return round(max(_MIN_PRICE, float(price)), 6)
+    return round(float(price), 6)
 
 
 def _estimate_price(context: RequestContext) -> dict[str, Any]:
