@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = hides_frames
 
 PATH = "/v1/chat/completions"
+_IMPOSSIBLE = {str, bytes, type(None)}  # as messages
 _parse = ResponseParser(ChatCompletion)
 _parse_chunk = ModelParser(ChatCompletionChunk, is_plain_chunk)
 
@@ -25,6 +26,8 @@ _parse_chunk = ModelParser(ChatCompletionChunk, is_plain_chunk)
 def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
     """Describes a chat completion."""
     body, options = split_options({**params}, ChatParams)
+    if type(body["messages"]) is not list or _IMPOSSIBLE & set(map(type, body["messages"])):
+        _check_messages(body["messages"])
     parse: Any = _parse
     if (format := body.get("response_format")) is not None and not isinstance(format, Mapping):
         from together_adapters.resources.python_types.answers import TypedParser
@@ -36,6 +39,17 @@ def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
 
         body["tools"] = tools_of(body["tools"])
     return request("POST", PATH, parse, body, options=options, warning=removal_warning(body["model"]))
+
+
+def _check_messages(messages: Any) -> None:
+    """Raises a TypeError for what no server takes."""
+    if messages is None or isinstance(messages, str | bytes | int | float | Mapping):
+        kind = type(messages).__name__
+    elif texts := [message for message in messages if message is None or isinstance(message, str | bytes)]:
+        kind = f"a list with {type(texts[0]).__name__}"
+    else:
+        return
+    raise TypeError(f'messages must be a list of dicts, not {kind}: messages=[{{"role": "user", "content": "Hello"}}]')
 
 
 def stream_completion(**params: Unpack[ChatParams]) -> StreamCall[ChatCompletionChunk]:

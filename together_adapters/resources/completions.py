@@ -25,6 +25,9 @@ _parse_chunk = ModelParser(CompletionChunk, is_plain_completion_chunk)
 def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
     """Describes a completion."""
     body, options = split_options({**params}, CompletionParams)
+    # Other servers take lists, and other fields instead of it.
+    if not isinstance(body["prompt"], str | list | tuple) and not params.get("extra_body"):
+        raise TypeError(f"prompt must be a string, not {type(body['prompt']).__name__}")
     return request("POST", PATH, _parse, body, options=options, warning=removal_warning(body["model"]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
@@ -82,6 +82,8 @@ def create(
     """
     documents = documents_of(documents)
     kind = _resolve_method(model, method)
+    if not isinstance(query, str):
+        raise TypeError(f"query must be a string, not {type(query).__name__}")
     _check(documents, top_n, max_documents, max_concurrency)
     if not documents:
         return RerankResponse(object="rerank", model=model, results=[])
@@ -227,6 +229,8 @@ def documents_of(documents: Any, name: str = "documents") -> list[Any]:
     """Returns the documents of any iterable; one document, which is iterable itself, is a TypeError."""
     if isinstance(documents, str | bytes | Mapping) or hasattr(documents, "model_dump"):
         raise TypeError(f"{name} must be a list, not one {type(documents).__name__}: put it in a list")
+    if not isinstance(documents, Iterable):
+        raise TypeError(f"{name} must be a list, not {type(documents).__name__}")
     return list(documents)
 
 

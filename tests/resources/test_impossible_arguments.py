@@ -1,0 +1,52 @@
+"""Arguments that no server takes are a TypeError that says what to pass; nothing is sent."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from together_adapters import BadRequestError
+from together_adapters.emulator import Emulator
+
+MODEL = "openai/gpt-oss-120b"
+EMBEDDER = "BAAI/bge-base-en-v1.5"
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "message"),
+    [
+        ("chat.completions", {"messages": "hi"}, "messages must be a list of dicts, not str: messages=.{.role"),
+        ("chat.completions", {"messages": None}, "messages must be a list of dicts, not NoneType"),
+        ("chat.completions", {"messages": {"role": "user", "content": "hi"}}, "messages must be a list of dicts, not dict"),
+        ("chat.completions", {"messages": ["hi"]}, "messages must be a list of dicts, not a list with str"),
+        ("chat.completions", {"messages": ("hi",)}, "not a list with str"),
+        ("completions", {"prompt": None}, "prompt must be a string, not NoneType"),
+        ("completions", {"prompt": {"text": "hi"}}, "prompt must be a string, not dict"),
+        ("embeddings", {"input": None}, "input must be a string or a list of strings, not NoneType"),
+        ("rerank", {"query": None, "documents": ["a"]}, "query must be a string, not NoneType"),
+        ("rerank", {"query": "q", "documents": None}, "documents must be a list, not NoneType"),
+        ("rerank", {"query": "q", "documents": "a"}, "documents must be a list, not one str"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_is_refused(
+    flavour: Any, emulator: Emulator, method: str, arguments: dict[str, Any], message: str, stream: bool
+) -> None:
+    resource: Any = flavour.client()
+    for name in method.split("."):
+        resource = getattr(resource, name)
+    options = {"stream": True} if stream and "completions" in method else {}
+    with pytest.raises(TypeError, match=message):
+        flavour.run(resource.create(model=EMBEDDER if method == "embeddings" else MODEL, **arguments, **options))
+    assert emulator.requests == []
+
+
+def test_what_some_server_takes_is_sent(flavour: Any, emulator: Emulator) -> None:
+    client = flavour.client(max_retries=0)
+    flavour.run(client.chat.completions.create(model=MODEL, messages=({"role": "user", "content": "hi"},)))
+    for prompt in (["hi"], [1, 2]):
+        with suppress(BadRequestError):
+            flavour.run(client.completions.create(model=MODEL, prompt=prompt))
+    assert len(emulator.requests) == 3
