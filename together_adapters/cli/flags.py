@@ -14,8 +14,6 @@ from typing import Any, Final
 
 import click
 
-from together_adapters.resources.batch_files import MESSAGE_HINT
-
 _METHODS: Final = {"data.limit(tokens=...)": "limit_tokens=", "data.dedupe()": "dedupe='example'"}
 """Methods of `TrainingData` that are options of a command."""
 _PRICE_HINT: Final = "name its price, Together(control=Control(prices={name: {'input': ..., 'output': ...}})) in dollars per million tokens, or set no limit"
@@ -25,7 +23,7 @@ _PROGRAM: Final = {
     "passed as base_url=...": "passed as --base-url",
     "client.fine_tuning.list_supported_models()": "`together-adapters fine-tuning list-supported-models`",
     _PRICE_HINT: "leave out --max-price",
-    MESSAGE_HINT: " (for a chat of each prompt: --column prompt)",
+    " (for a chat: {'messages': [{'role': 'user', 'content': prompt}]})": " (for a chat of each prompt: --column prompt)",
 }
 """What is said of the library as a whole, in the words of the program as a whole."""
 _ALIASES: Final = {"validation_file": "validation", "training_file": "train", "training_method": "method"}

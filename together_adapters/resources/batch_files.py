@@ -89,7 +89,7 @@ def is_missing(content: Any) -> bool:
     return content is None or (isinstance(content, list | tuple) and not content)
 
 
-MESSAGE_HINT: Final = " (for a chat: {'messages': [{'role': 'user', 'content': prompt}]})"
+_MESSAGE_HINT: Final = " (for a chat: {'messages': [{'role': 'user', 'content': prompt}]})"
 
 
 def check_content(body: Mapping[str, Any], endpoint: str) -> None:
@@ -100,7 +100,7 @@ def check_content(body: Mapping[str, Any], endpoint: str) -> None:
                 raise ValueError(f": `{name}` is empty")
             for other, (first, *_) in CONTENT.items():
                 if first in body and other != endpoint:
-                    hint = MESSAGE_HINT if (first, name) == ("prompt", "messages") else ""
+                    hint = _MESSAGE_HINT if (first, name) == ("prompt", "messages") else ""
                     raise ValueError(f" has `{first}`; {endpoint} wants `{name}`{hint}, or pass endpoint={other!r}")
             raise ValueError(f" has no `{name}`, which {endpoint} wants")
 
