@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import HANG, KEY, Flavour
 from together_adapters import AsyncTogether, JobFailedError, NotFoundError, Together
 from together_adapters.emulator import Emulator, serve
-from together_adapters.errors import APITimeoutError, InvalidDatasetError
+from together_adapters.errors import APITimeoutError, BudgetExceededError, InvalidDatasetError
 from together_adapters.finetune import (
     AsyncJob,
     Job,
@@ -252,7 +252,7 @@ def stop(_: Any) -> None:
 
 
 def test_a_price_that_is_too_high(launch: Launch, emulator: Emulator, train: Path) -> None:
-    with pytest.raises(ValueError, match=r"max_price=1e-09; it was not started"):
+    with pytest.raises(BudgetExceededError, match=r"max_price=1e-09; it was not started"):
         launch(train, max_price=1e-9)
     assert "POST /v1/fine-tunes" not in changes(emulator)
     estimates: list[Any] = []

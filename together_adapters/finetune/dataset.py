@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic_core import to_json
 
 from together_adapters.errors import DatasetError
+from together_adapters.finetune.arguments import refuse_no_rows
 from together_adapters.finetune.errors import ConversionError, issue_of, issue_summary, location_with_id
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
@@ -59,9 +60,13 @@ class TrainingData:
         Args:
             rows: Dictionaries. A list can be read again, an iterator only once.
             name: The name to show in messages.
+
+        Raises:
+            DatasetError: This is a path, a table, or one row.
         """
         if isinstance(rows, TrainingData):
             return rows
+        refuse_no_rows(rows)
         source: Iterable[Any] = OneTimeIterable(rows, name) if isinstance(rows, Iterator) else rows
         return cls(lambda: _records_of(source, name), name)
 

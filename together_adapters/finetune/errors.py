@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from together_adapters.errors import DatasetError, InvalidDatasetError
 from together_adapters.finetune.issues import Issue, excerpt, issue_with_source, new_issue, sorted_counts
-from together_adapters.finetune.records import LineSource, Record, Refusal
+from together_adapters.finetune.records import IndexedSource, LineSource, Record, Refusal
 from together_adapters.finetune.rules import FORMATS, method_mismatch
 
 MAX_ISSUES_SHOWN = 5
@@ -108,4 +108,6 @@ def location_with_id(record: Record) -> str:
 def location(number: int, source: str | None, id: str | None = None) -> str:
     """Returns a location as text: `chats.csv:17` for a line of a file, `chats.json record 17` elsewhere."""
     text = f"{source}:{number}" if isinstance(source, LineSource) else f"{source or ''} record {number}".lstrip()
+    if isinstance(source, IndexedSource):
+        text += f" (index {excerpt(str(source.index))})"
     return f"{text} (id {excerpt(id)})" if id else text

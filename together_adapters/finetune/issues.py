@@ -11,7 +11,7 @@ from pydantic import BaseModel
 Severity = Literal["error", "warning", "ignore"]
 _EXCERPT_LENGTH: Final = 80
 _REDACTION: Final = "[redacted]"
-_POSITION: Final = re.compile(r"(.*?)(?::| ?record )([0-9]{1,19})", re.DOTALL)
+_POSITION: Final = re.compile(r"(.*?)(?::| ?record )([0-9]{1,19})(?: \(index .*\))?", re.DOTALL)
 _SECRET: Final = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*"
     r"|\b(?:sk|pk|rk|tgp|hf|gh[pousr]|github_pat|glpat|xox[abprs]|wandb|lsv2)[-_][A-Za-z0-9_\-]{12,}"
@@ -235,8 +235,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "example_without_output": Rule(_E, "remove the example, or add its answer"),
     "tool_error": Rule(_W, "fixes=Fixes(tool_errors='drop_row') drops such rows"),
     "answer_unfinished": Rule(_W, "a truncated answer teaches the model to stop early"),
-    "run_failed": Rule(_W),
-    "run_pending": Rule(_W),
+    "run_failed": Rule(_W, "a call that failed has no answer to train on"),
+    "run_pending": Rule(_W, "a call without an answer has nothing to train on"),
     "run_not_of_model": Rule(_W, "only runs of models have conversations"),
     "prefix_of_longer": Rule(_W, "collapse_prefixes=False keeps it"),
     "pref_tie": Rule(_W, "neither output is preferred"),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, Unpack
 
 from together_adapters import _integrations
-from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
+from together_adapters.errors import BudgetExceededError, InvalidDatasetError, JobFailedError, RemoteValidationError
+from together_adapters.finetune.arguments import path_of
 from together_adapters.finetune.errors import refuse_method
 from together_adapters.finetune.reports.diff import Difference, differences
 from together_adapters.finetune.reports.report import DataReport
@@ -258,7 +259,8 @@ def describe(
         InvalidDatasetError: A file is invalid or has secrets; see `report`. Nothing was uploaded.
         MethodMismatchError: The rows do not train with `method`. Nothing was uploaded.
         RemoteValidationError: The service found an error in a file; `local_report` is the local report.
-        ValueError: An argument is outside the limits of the model, or the price is too high. No job was started.
+        ValueError: An argument is outside the limits of the model. No job was started.
+        BudgetExceededError: The price is higher than `max_price`, or unknown. No job was started.
         JobFailedError: The service could not validate a file.
         APIError: The service refused.
     """
@@ -297,7 +299,7 @@ def describe(
 
 
 def _path(file: PreparedFile | str | PathLike[str]) -> Path:
-    return Path(getattr(file, "path", file))
+    return path_of(getattr(file, "path", file))
 
 
 def _check(path: Path, options: Mapping[str, Any]) -> DataReport:
@@ -335,10 +337,14 @@ def _check_price(
         return
     if not estimate.available:
         reason = estimate.unavailable_reason or "no reason given"
-        raise ValueError(f"max_price={max_price:g}, but there is no price estimate: {reason}")
+        raise BudgetExceededError(f"max_price={max_price:g}, but there is no price estimate: {reason}", budget=max_price)
     price = estimate.estimated_total_price or 0.0
     if price > max_price:
-        raise ValueError(f"the job would cost {price:.6g} dollars, more than max_price={max_price:g}; it was not started")
+        raise BudgetExceededError(
+            f"the job would cost {price:.6g} dollars, more than max_price={max_price:g}; it was not started",
+            budget=max_price,
+            estimate=price,
+        )
 
 
 def _start_with(build: Callable[P, Flow[dict[str, Any]]]) -> Callable[Concatenate[Together, P], Job]:

@@ -19,6 +19,12 @@ class LineSource(str):
     __slots__ = ()
 
 
+class IndexedSource(str):
+    """The name of a table whose rows have labels of their own; `index` is that of one row."""
+
+    index: Any = None
+
+
 class Example(NamedTuple):
     """A row for training, with the number of its record in the source, from 1; a record may have several rows.
 

@@ -129,3 +129,12 @@ def test_a_broken_row_is_told_by_its_line_or_as_a_record(run: Run, tmp_path: Pat
     with pytest.raises(ConversionError, match=rf": {source} completion: ") as error:
         write_jsonl(load(tmp_path / name), tmp_path / "out.jsonl")
     assert str(error.value.issues[0]).startswith(f"{source} completion: ")
+
+
+def test_the_same_sentence_is_said_once(run: Run, tmp_path: Path) -> None:
+    lines = ["prompt,completion,score,rating", *(f"q{number},a,1,2" for number in range(3))]
+    (tmp_path / "in.csv").write_text("\n".join(lines), "utf-8")
+    result = run("ft", "prepare", "in.csv", "-o", "out.jsonl", code=1)
+    assert result.out.count("judges an answer") == 1 and "in.csv:2 and 5 more" in result.out
+    assert "rating, score: judges an answer" in " ".join(result.out.split())
+    assert len(json.loads(run("ft", "prepare", "in.csv", "-o", "out.jsonl", "--json", code=1).out)["issues"]) == 6

@@ -178,3 +178,9 @@ def test_a_report_prints_as_its_summary() -> None:
     assert str(report) == report.summary()
     assert str(report).startswith("1 row (general), 1 error, 0 warnings.")
     assert "purpose=" in repr(report)
+
+
+def test_a_summary_says_how_many_rows_are_left(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "completion": "a"}, {}, {}]
+    report = write_jsonl(rows, tmp_path / "a.jsonl", fixes=Fixes(on_error="drop")).report
+    assert report.summary().startswith("1 of 3 rows (instruction), 0 errors, 2 warnings.")

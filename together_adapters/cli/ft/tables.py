@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -72,19 +72,26 @@ def print_issues(report: DataReport, max_issues: int | None = None, *, by_line: 
     """Prints the first issues, None for a few of each code, by line or by record of the source, and the counts with hints."""
     if not report.issue_counts:
         return
-    issues = _select(report.issues, max_issues)
+    numbers = {id(issue): (issue, 1) for issue in report.issues} if max_issues or by_line else _by_sentence(report.issues)
+    issues = _select([issue for issue, _ in numbers.values()], max_issues)
     if issues:
+
+        def where(issue: Issue) -> str:
+            """Returns where an issue is, with the number of others that say the same."""
+            others = numbers[id(issue)][1] - 1
+            return position_of(issue) + (f" and {others:,} more" if others else "")
+
         write("\n")
         columns = [
             Column("File", "source"),
-            Column("Line", "line", right=True) if by_line else Column("Where", position_of),
+            Column("Line", "line", right=True) if by_line else Column("Where", where),
             *([Column("Id", "id")] if any(issue.id for issue in issues) else []),
             Column("Code", "code"),
             Column("Message", lambda issue: f"{issue.path}: {issue.message}" if issue.path else issue.message),
         ]
         several_files = by_line and len({issue.source for issue in issues}) > 1
         Table(*columns if several_files else columns[1:])(issues)
-    more = sum(report.issue_counts.values()) - len(issues)
+    more = sum(report.issue_counts.values()) - sum(numbers[id(issue)][1] for issue in issues)
     if more > 0:
         note(
             f"and {more:,} more; " + ("--json lists them" if max_issues else "--max-issues N lists N of them, --json up to 1000")
@@ -190,6 +197,21 @@ def issues_on_error(session: Session, max_issues: int | None = None) -> Iterator
         if session.as_json:
             session.show({"remote": error.remote, "local": error.local_report})
         raise
+
+
+def _by_sentence(issues: Iterable[Issue]) -> dict[int, tuple[Issue, int]]:
+    """Returns one issue for those of a file whose sentences differ in the name of a column alone, with all names, and their number."""
+    groups: dict[tuple[Any, ...], list[Issue]] = {}
+    for index, issue in enumerate(issues):
+        text = issue.message.removeprefix(repr(issue.path))
+        key = (index,) if text == issue.message else (split_source(issue)[0], issue.code, text)
+        groups.setdefault(key, []).append(issue)
+    result = []
+    for (*_, text), group in groups.items():
+        paths = ", ".join(dict.fromkeys(issue.path for issue in group))
+        first = group[0].model_copy(update={"path": paths, "message": text.strip()}) if len(group) > 1 else group[0]
+        result.append((first, len(group)))
+    return {id(issue): (issue, count) for issue, count in result}
 
 
 def _select(issues: Sequence[Issue], max_issues: int | None) -> list[Issue]:

@@ -9,6 +9,7 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune.readers.arrow import ROWS, batch_records
 from together_adapters.finetune.readers.files import Source
 from together_adapters.finetune.readers.json_values import SourceRecord
+from together_adapters.finetune.records import IndexedSource
 
 
 def open_table(source: Any) -> Source | None:
@@ -22,7 +23,7 @@ def open_table(source: Any) -> Source | None:
     if package == "pyarrow":
         return _pyarrow(source, name)
     if package == "pandas" and hasattr(source, "iloc"):
-        return _source(name, lambda: _pandas(source))
+        return Source(name, lambda: _pandas(source, name), False, True)
     if package == "polars":
         if not hasattr(source, "iter_slices"):
             raise DatasetError(f"this {name} has to be computed first: load(frame.collect())")
@@ -42,10 +43,13 @@ def _pyarrow(source: Any, name: str) -> Source:
     return _source(name, lambda: batch_records([source]))
 
 
-def _pandas(frame: Any) -> Iterator[dict[str, Any]]:
+def _pandas(frame: Any, name: str) -> Iterator[SourceRecord]:
     for start in range(0, len(frame), ROWS):
-        for row in frame.iloc[start : start + ROWS].to_dict("records"):
-            yield {str(key): plain_cell(value) for key, value in row.items()}
+        part = frame.iloc[start : start + ROWS]
+        for number, (label, row) in enumerate(zip(part.index, part.to_dict("records"), strict=True), start + 1):
+            source = IndexedSource(name)
+            source.index = label
+            yield SourceRecord(number, source, {str(key): plain_cell(value) for key, value in row.items()})
 
 
 def plain_cell(value: Any) -> Any:

@@ -186,13 +186,14 @@ class DataReport(BaseModel):
         ]
 
     def summary(self) -> str:
-        """Returns the result as text: the number of rows and of issues by code, and the first issues."""
+        """Returns the result as text: the number of rows that are left and of issues by code, and the first issues."""
         issues = [issue for issue in self.issues if issue.severity == "error"] or self.issues
         counts = sorted_counts({code: self.issue_counts[code] for issue in issues if (code := issue.code) in self.issue_counts})
         has_files = len({split_source(issue)[0] for issue in self.issues}) > 1
         format = self.format or "unknown format"
         issue_totals = f"{count_of(self.errors, 'error')}, {count_of(self.warnings, 'warning')}"
-        text = f"{count_of(self.rows, 'row')} ({format}), {issue_totals}."
+        rows = f"{self.rows - dropped:,} of {count_of(self.rows, 'row')}" if (dropped := sum(self.dropped.values())) else ""
+        text = f"{rows or count_of(self.rows, 'row')} ({format}), {issue_totals}."
         if leakage := self.leakage_summary():
             text += f" {leakage[0].upper()}{leakage[1:]}."
         if issues:

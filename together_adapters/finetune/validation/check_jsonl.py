@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
+from together_adapters.finetune.arguments import path_of
 from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
@@ -91,7 +92,7 @@ def check_jsonl(
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers}")
-    path = Path(path)
+    path = path_of(path)
     if path.suffix == ".parquet":
         tokenizer = len  # The values of its rows are tokens.
     checker = FileChecker(
@@ -102,7 +103,7 @@ def check_jsonl(
         if _can_be_read(checker, path):
             _check_rows(checker, path, checksum, workers, progress)
             if train is not None:
-                check_leakage(checker, Path(train), path, progress)
+                check_leakage(checker, path_of(train), path, progress)
     except OSError as error:
         checker.add_finding("file_unreadable", f"{error.filename or path} cannot be read: {error.strerror or error}")
     checker.finish_file()

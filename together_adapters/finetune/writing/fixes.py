@@ -26,8 +26,9 @@ class Fixes:
     """Which fixes are applied, and what is done with rows that stay invalid.
 
     Attributes:
-        on_error: What is done with invalid rows; a valid row of another format than the first is an error with each. `raise`: all are checked, then an error is raised and nothing is written.
-            `drop`: they are dropped and counted by their first error. `collect`: as `raise`, but the result has the report.
+        on_error: What is done with invalid rows. `raise`: all are checked, then an error is raised and nothing is written. `drop`:
+            they are dropped and counted by their first error; a valid row of another format than the first stays an error.
+            `collect`: as `raise`, but the result has the report.
         developer_to_system: Change the role developer to system.
         strip_nulls: Remove keys with the value null from messages, tool calls, tools and rows, as tables add them.
         strip_columns: Remove columns that are not trained on.
@@ -87,6 +88,13 @@ class Fixes:
         codes += [fix.code for fix in _FIXES if fix.is_enabled(self) and fix.change(row)]
         order_keys(row)
         return row, codes
+
+
+def fixes_of(fixes: Fixes | None) -> Fixes:
+    """Returns fixes, or those that are on by default; raises ValueError for a value that is none."""
+    if fixes is not None and not isinstance(fixes, Fixes):
+        raise ValueError(f"fixes is Fixes(...), such as Fixes(on_error='drop'), not {fixes!r}")
+    return fixes or Fixes()
 
 
 _CHOICES: Final = {name: get_args(hint) for name, hint in get_type_hints(Fixes).items() if get_origin(hint) is Literal}

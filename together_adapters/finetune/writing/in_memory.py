@@ -21,7 +21,7 @@ from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import METHODS
 from together_adapters.finetune.validation.file_check import CheckOptions, FileChecker
 from together_adapters.finetune.validation.jsonl_reader import line_batches
-from together_adapters.finetune.writing.fixes import Fixes
+from together_adapters.finetune.writing.fixes import Fixes, fixes_of
 from together_adapters.finetune.writing.prepare_row import RowPreparer
 from together_adapters.finetune.writing.write_summary import WriteSummary
 
@@ -79,7 +79,7 @@ def convert_batch(
     Returns:
         The lines, and their report: `rows` are `valid` and those in `dropped`.
     """
-    preparer = RowPreparer(replace(fixes or Fixes(), on_error="drop"), severities_of(options.get("severities")), {})
+    preparer = RowPreparer(replace(fixes_of(fixes), on_error="drop"), severities_of(options.get("severities")), {})
     max_issues = options.get("max_issues", 1000)
     summary = WriteSummary(preparer.severities, None, max_issues, drops_invalid=True)
     records = list(examples(_records(rows), convert or _identity, name, start))

@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from together_adapters.atomic_files import is_stream, new_files
 from together_adapters.errors import InvalidDatasetError
+from together_adapters.finetune.arguments import path_of
 from together_adapters.finetune.conversion import UnreadLines
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.errors import ConversionError, FileTooLargeError, issue_summary
@@ -23,7 +24,7 @@ from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
 from together_adapters.finetune.validation.file_check import keep_freed_memory
-from together_adapters.finetune.writing.fixes import Fixes
+from together_adapters.finetune.writing.fixes import Fixes, fixes_of
 from together_adapters.finetune.writing.parallel import write_in_parallel
 from together_adapters.finetune.writing.row_writer import RowWriter, WriteOptions
 from together_adapters.finetune.writing.write_summary import MIXED_FORMATS, WriteSummary
@@ -131,7 +132,7 @@ def write_jsonl(
         FileExistsError: The file exists and `overwrite` is not set.
         ValueError: An argument is invalid.
     """
-    path, fixes = Path(path), fixes or Fixes()
+    path, fixes = path_of(path), fixes_of(fixes)
     if path.suffix != ".jsonl":
         raise ValueError(f"{path.name} must end in .jsonl: the service accepts no other extension")
     if method is not None and method not in METHODS:
