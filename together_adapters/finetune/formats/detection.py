@@ -71,13 +71,13 @@ def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading,
     readings: dict[Reading, None] = {}
     several = False
     columns = _columns_with_values(records)
-    seen: set[tuple[tuple[Any, ...], ...]] = set()
+    shapes: set[tuple[tuple[Any, ...], ...]] = set()
     of_complete: dict[tuple[str, ...], list[Reading]] = {}
     for record in sorted(records, key=lambda record: not _is_complete(record, columns)):
         if shape := _shape_of(record):
-            if shape in seen:
+            if shape in shapes:
                 continue
-            seen.add(shape)
+            shapes.add(shape)
         refuse(record, pair)
         try:
             of_record = readings_of(record, columns.get(tuple(record), ()) if isinstance(record, dict) else (), pair)

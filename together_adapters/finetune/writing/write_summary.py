@@ -121,10 +121,10 @@ class WriteSummary:
             issue.line = None
             if issue.code == MIXED_FORMATS:
                 issue.severity = "error"
-        mixed = self.drop_counts.pop(MIXED_FORMATS, 0)
+        mismatches = self.drop_counts.pop(MIXED_FORMATS, 0)
         if not self.valid and not self.invalid:
             self.issue_counts["too_few_samples"] += 1
-        errors = mixed if self._drops_invalid else self.invalid
+        errors = mismatches if self._drops_invalid else self.invalid
         warnings = sum(self.issue_counts.values()) - errors
         report = DataReport(method=self.method, valid=self.valid, errors=errors or 1, max_issues=self._max_issues)
         return report.model_copy(update={**self._updates(report), "rows": self.rows, "warnings": warnings})
