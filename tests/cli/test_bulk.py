@@ -65,7 +65,7 @@ def test_a_table_with_its_answers(run: Run, emulator: Emulator, tmp_path: Path, 
 def test_what_is_no_table(run: Run, emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text("id,question\n7,\n", "utf-8")
     options = ("bulk", "run", "q.csv", "--model", MODEL, "-o")
-    assert "name the column of prompts by --column; it has 'id', 'question'" in one_error(run(*options, "a.jsonl", code=2))
+    assert "name the column of prompts by --column; it has 'id', 'question'" in one_error(run(*options, "a.csv", code=2))
     assert "no column 'text', but 'id', 'question'" in one_error(run(*options, "a.csv", "--column", "text", code=2))
     assert "line 2 of q.csv has no text in 'question'" in one_error(run(*options, "a.csv", "--column", "question", code=1))
     assert "must end in .csv or .jsonl" in one_error(run(*options, "a.xlsx", "--column", "question", code=2))

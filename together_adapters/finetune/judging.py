@@ -95,7 +95,7 @@ def judge(client: Together | AsyncTogether, data: Any, *, model_a: str, model_b:
         max_tokens: Maximum number of tokens of an answer.
         temperature: Sampling temperature of the answers.
         max_concurrency: Simultaneous requests.
-        poll_interval: Seconds between two looks at the evaluation.
+        poll_interval: The most seconds between two looks at the evaluation.
         timeout: Seconds until waiting for it ends; None waits without limit.
         progress: Called with a `Progress`.
 

@@ -84,9 +84,9 @@ def run(
     check_new(output, overwrite)
     rows: list[Row] = []
     if column is None:
+        refuse_table(prompts)
         if system is not None or max_tokens is not None or output.suffix == ".csv":
             raise click.UsageError("--system, --max-tokens and an output of .csv are for tables: pass --column")
-        refuse_table(prompts)
     elif output.suffix not in SUFFIXES or options["endpoint"] != CHAT:
         raise click.UsageError(f"with --column the requests are chats, and {output} must end in {' or '.join(SUFFIXES)}")
     else:

@@ -44,6 +44,8 @@ def judge(session: Session, job: str, validation: Path, against: str | None, ins
         model, other = details.model_output_name, against or details.model
     if other is None:
         raise click.UsageError(f"{job} is no id of a job: name the model to compare it with by --against")
+    if model == other:
+        raise click.UsageError(f"{model} cannot be compared with itself: name another model by --against")
     options |= {"instructions": instructions} if instructions else {}
     result = with_bar("job", compare, session.client, validation, model_a=model, model_b=other, **options)
     if result.errors:
