@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 from together_adapters.cli.flags import with_flags
 from together_adapters.cli.ft.prepare import prepare
 from together_adapters.finetune.forms import FORMS, Form
+from together_adapters.finetune.writing.fixes import Fixes
 
 PAGE = Path(__file__).parent.parent / "docs" / "which-data.md"
 HEAD = """# Which data do I have?
@@ -31,8 +36,16 @@ stand in columns beside any conversation.
   `--leave-out NAME` trains on all rows without it; in Python `load(path, select=...)` keeps the good calls of traces.
 - Files of several formats, such as chats and a table of questions: `--form conversation` makes one file of them, in Python
   `load(path, form="conversation")`. `--on-error drop` leaves no rows out because of their format.
-- Rows that are invalid: `--on-error drop` leaves them out, in Python `write_jsonl(data, path, fixes=Fixes(on_error="drop"))`; `--fix NAME` mends them; a wrong name lists all fixes.
+- Rows that are invalid: `--on-error drop` leaves them out, in Python `write_jsonl(data, path, fixes=Fixes(on_error="drop"))`; [fixes](#fixes) mend them.
 - What was left out is in the table after the command, and in `train.report.json`. With `--fail-on warning` it ends with exit code 1.
+
+## Fixes
+
+What is done to rows before they are checked; the table `Changed` and the report count each. In Python, `Fixes(merge_consecutive=True,
+reasoning="drop")`; fixes that cannot change what is trained are on.
+
+| fix | unless you say otherwise | what it does | to change that |
+|---|---|---|---|
 """
 
 
@@ -42,6 +55,24 @@ def command(form: Form) -> str:
     return f"together-adapters ft prepare data.jsonl -o train.jsonl {flags}".rstrip()
 
 
+def fixes() -> list[str]:
+    """The rows of the table of fixes, from the docstring of the class."""
+    texts = dict(re.findall(r"^    (\w+): ((?:.|\n     )+)", inspect.getdoc(Fixes) or "", re.MULTILINE))
+    hints = get_type_hints(Fixes)
+    lines = []
+    for field in dataclasses.fields(Fixes):
+        if field.name in ("on_error", "leave_out"):
+            continue
+        if isinstance(field.default, bool):
+            default, flags = ("on", [f"{field.name}=off"]) if field.default else ("off", [field.name])
+        else:
+            default = f"`{field.default}`"
+            flags = [f"{field.name}={choice}" for choice in get_args(hints[field.name]) if choice != field.default]
+        text = " ".join(texts[field.name].split())
+        lines.append(f"| `{field.name}` | {default} | {text} | {', '.join(f'`--fix {flag}`' for flag in flags)} |\n")
+    return lines
+
+
 def page() -> str:
     """The whole page."""
     lines = []
@@ -49,7 +80,7 @@ def page() -> str:
         looks = "<br>".join(f"`{json.dumps(row, ensure_ascii=False)}`" for row in form.rows).replace("|", "\\|")
         arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in form.arguments.items())
         lines.append(f"| {form.about} | {looks} | `{command(form)}` | {f'`{arguments}`' if arguments else ''} |\n")
-    return HEAD + "".join(lines) + FOOT
+    return HEAD + "".join(lines) + FOOT + "".join(fixes())
 
 
 if __name__ == "__main__":

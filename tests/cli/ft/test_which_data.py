@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
+from together_adapters.cli.ft.prepare import parse_fixes, prepare
 from together_adapters.finetune import load, write_jsonl
 from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.forms import FORMS, Form
@@ -39,3 +41,13 @@ def test_the_command_of_a_form_reads_its_example(form: Form, run: Run, tmp_path:
     run(*words, "--fail-on", "warning")
     rows = (tmp_path / "train.jsonl").read_text("utf-8")
     assert rows and rows == loaded(tmp_path / "data.jsonl", **form.arguments)
+
+
+def test_the_help_names_all_fixes_that_are_off() -> None:
+    (option,) = [option for option in prepare.params if option.name == "fixes"]
+    flags = re.findall(r"`--fix (\S+)`", "".join(TOOL["fixes"]()))
+    assert len(flags) > 15
+    names = {flag.partition("=")[0] for flag in flags if not flag.endswith("=off")}
+    assert all(f" {name}" in option.help for name in names)  # type: ignore[attr-defined]
+    for flag in flags:
+        parse_fixes([flag], "raise")

@@ -68,7 +68,9 @@ _SOURCE_OPTIONS: Final = (
     "fixes",
     multiple=True,
     metavar="NAME[=VALUE]",
-    help="Enable a fix; NAME=off disables one. Repeatable; a wrong name lists all.",
+    help="Enable a fix: merge_consecutive, trim_trailing, reasoning=drop, leading_assistant=drop, unknown_fields=drop, "
+    "tool_errors=drop_row, null_arguments=drop, too_long=drop|keep. NAME=off disables one that is on. Repeatable; "
+    "docs/which-data.md says what each does.",
 )
 @click.option(
     "--on-error",
