@@ -24,7 +24,7 @@ OFFLINE = {"TOGETHER_API_KEY": "", "TOGETHER_BASE_URL": "http://127.0.0.1:9"}
 
 def test_models(run: Run, emulator: Emulator) -> None:
     table = run("models", "list").out.splitlines()
-    assert table[0].split()[:2] == ["ID", "Name"]
+    assert table[0].split()[:2] == ["ID", "Type"]
     assert any(line.startswith(MODEL) for line in table)
     all_models, dedicated_models = (
         run("models", "list", "--json").json,
@@ -45,7 +45,8 @@ class OddCatalogue(BaseHTTPRequestHandler):
     """A server whose catalogue has entries that are no models."""
 
     def do_GET(self) -> None:
-        body = json.dumps([None, {"id": 7, "pricing": "free", "type": ["x"]}, {"id": MODEL, "context_length": "long"}]).encode()
+        odd = [None, {"id": 7, "pricing": "free", "type": ["x"]}, {"id": MODEL, "context_length": "long"}]
+        body = json.dumps([*odd, {"id": "acme/ear", "type": "transcribe"}, {"id": "acme/voice", "type": "audio"}]).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -61,6 +62,9 @@ def test_odd_entries_of_the_catalogue_are_listed(run: Run) -> None:
         url = {"TOGETHER_BASE_URL": f"http://127.0.0.1:{server.server_port}"}
         assert {7, MODEL} <= {row.get("id") for row in run("models", "list", "--json", **url).json}
         assert MODEL in run("models", "list", **url).out
+        for kind in ("audio", "transcribe"):
+            rows = run("models", "list", "--type", kind, "--json", **url).json
+            assert [row["id"] for row in rows] == ["acme/ear", "acme/voice"]
         server.shutdown()
 
 

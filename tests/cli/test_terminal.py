@@ -45,7 +45,10 @@ def test_names_of_models_fit(terminal: Terminal, tmp_path: Path, columns: int) -
     table = without_styles(terminal("models", "list", "--table", columns=columns)).splitlines()
     assert max(map(len, table)) <= columns
     assert ("Context" in table[0]) == (columns == 120)
-    assert any(line.startswith(f"{gone} ") and line.endswith(MODELS[gone].removed_on or "-") for line in table)
+    assert "$/1M in" in " ".join(table[:2]) and "out" in " ".join(table[:2])
+    row = next(index for index, line in enumerate(table) if line.startswith(f"{gone} "))
+    assert "gone since" in table[row]
+    assert (MODELS[gone].removed_on or "-") in "".join(table[row : row + 2])
 
 
 def test_no_color(terminal: Terminal) -> None:

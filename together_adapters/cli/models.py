@@ -23,7 +23,8 @@ from together_adapters.errors import ConfigurationError, TogetherError
 if TYPE_CHECKING:
     from together_adapters.types.models import ModelInfo
 
-_TYPES: Final = ("chat", "language", "code", "image", "embedding", "moderation", "rerank", "audio", "video")
+_TYPES: Final = ("chat", "language", "code", "image", "embedding", "moderation", "rerank", "audio", "transcribe", "video")
+_AUDIO: Final = ("audio", "transcribe")  # speech and transcription, which the catalogue does not always tell apart
 
 
 def _count(number: Any) -> Any:
@@ -42,15 +43,12 @@ def _price(dollars: Any) -> Any:
 
 _MODELS: Final = Table(
     Column("ID", "id", no_wrap=True),
-    Column("Name", "display_name", drop=6),
-    Column("Organization", "organization", drop=4),
-    Column("Type", "type", drop=2),
-    Column("Context, tokens", "context_length", _count, right=True, drop=3),
-    Column("Can", "abilities", " ".join, drop=2),
-    Column("License", "license", drop=5),
+    Column("Type", "type", drop=3),
+    Column("Context, tokens", "context_length", _count, right=True, drop=2),
+    Column("Can", "abilities", " ".join, drop=4),
     Column("$/1M in", "pricing.input", _price, right=True, drop=1),
     Column("$/1M out", "pricing.output", _price, right=True, drop=1),
-    Column("Status", "status", no_wrap=True),
+    Column("Status", "status"),
     empty="No models.",
 )
 _ABILITIES: Final = {
@@ -71,11 +69,14 @@ def models() -> None:
 
 @models.command("list")
 @click.option(
-    "--type", "kind", type=click.Choice([*_TYPES, "dedicated"]), help="Only models of a type, or for dedicated endpoints."
+    "--type",
+    "kind",
+    type=click.Choice([*_TYPES, "dedicated"]),
+    help="Only models of a type (audio and transcribe are one), or for dedicated endpoints.",
 )
 @click.option("--table", "from_table", is_flag=True, help="List the table of this library: needs no key and no network.")
 def list_models(session: Session, kind: str | None, from_table: bool) -> Result:
-    """List the available models; `fine-tuning list-supported-models` lists those that can be fine-tuned. The tokens that each reads, what it can do, and prices in dollars per million tokens.
+    """List the available models; `fine-tuning list-supported-models` lists those that can be fine-tuned. The tokens that each reads, what it can do, and prices in dollars per million tokens; `--json` has names, organizations and licenses too.
 
     What a model can do is as the table of this library says: tools, schemas (JSON), images, audio, video, reasoning.
     The catalogue of the service does not say whether a model is served. The status does, by the table of this library: served on the
@@ -84,7 +85,8 @@ def list_models(session: Session, kind: str | None, from_table: bool) -> Result:
     if from_table and kind == "dedicated":
         raise click.UsageError("--table does not say which models can run on a dedicated endpoint: leave out one of the two")
     entries = _table() if from_table else _catalogue(session, dedicated=kind == "dedicated")
-    return Result([entry for entry in entries if kind in (None, "dedicated", entry.get("type"))], _MODELS)
+    kinds = _AUDIO if kind in _AUDIO else (kind,)
+    return Result([entry for entry in entries if kind in (None, "dedicated") or entry.get("type") in kinds], _MODELS)
 
 
 @models.command("show")
