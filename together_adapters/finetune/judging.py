@@ -125,7 +125,7 @@ def _compare(
     progress: Callable[[Progress], object] | None = None,
 ) -> Flow[Comparison]:
     if model_a == model_b:
-        raise ValueError(f"model_a={model_a!r} and model_b are the same model")
+        raise ValueError(f"model_a and model_b are the same model, {model_a!r}")
     rows: _Rows = yield Local(partial(_read_rows, Path(getattr(data, "path", data))))
     questions = [row for row in rows if row["reference"]]
     if not questions:

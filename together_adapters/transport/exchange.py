@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from together_adapters.errors import HTTPResponse, hides_frames
-from together_adapters.transport import failures
+from together_adapters.transport import failures, observation
 from together_adapters.transport.bodies import Body, FileRange, Form, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
 from together_adapters.transport.config import Config
@@ -95,7 +95,8 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "", meter: Meter 
         if delay is not None:
             yield Sleep(delay)
         elif isinstance(reply, Failure):
-            advice = config.start_advice(reply.url) if reply.refused else ""
+            # A recording must not keep what is true of this moment alone.
+            advice = config.start_advice(reply.url) if reply.refused and observation.tape is None else ""
             raise failures.connection_error(reply, call, count, secrets=config.secrets, advice=advice)
         else:
             raise failures.status_error(snapshot(reply, count), call, config.secrets, config.advise)

@@ -93,7 +93,7 @@ class Fixes:
 def fixes_of(fixes: Fixes | None) -> Fixes:
     """Returns fixes, or those that are on by default; raises ValueError for a value that is none."""
     if fixes is not None and not isinstance(fixes, Fixes):
-        raise ValueError(f"fixes is Fixes(...), such as Fixes(on_error='drop'), not {fixes!r}")
+        raise ValueError(f"fixes is an object of the class Fixes, not {fixes!r}")
     return fixes or Fixes()
 
 
