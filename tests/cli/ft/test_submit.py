@@ -158,5 +158,6 @@ def test_judge(run: Run, many: Path, tmp_path: Path, emulator: Emulator) -> None
     model = run("ft", "watch", job, "--poll-interval", 0.05, "--json").json["model_output_name"]
     result = run("ft", "judge", job, "v.jsonl", "--poll-interval", 0.05)
     assert result.out.startswith(f"{model} wins: 1 for {model}, 0 for {TRAINABLE}, 0 ties")
+    assert run("ft", "judge", job, "v.jsonl", "--poll-interval", 0.05, "--json").json["winner"] == model
     assert "--against" in one_error(run("ft", "judge", model, "v.jsonl", code=2))
     assert "with itself" in one_error(run("ft", "judge", model, "v.jsonl", "--against", model, code=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,4 +51,4 @@ def judge(session: Session, job: str, validation: Path, against: str | None, ins
     result = with_bar("job", compare, session.client, validation, model_a=model, model_b=other, **options)
     if result.errors:
         note(f"{len(result.errors):,} rows were not compared. The first: {result.errors[0]}")
-    return Result(result, lambda _: write(f"{result}\n"))
+    return Result({"winner": result.winner, **asdict(result)}, lambda _: write(f"{result}\n"))
