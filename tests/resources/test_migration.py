@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pydoc
 import re
 import shlex
 from pathlib import Path
@@ -16,6 +17,14 @@ from together_adapters.emulator import Emulator
 FOLDER = Path(__file__).parents[2] / "docs" / "migration"
 PAGE = (FOLDER / "together-1.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("kind", [Together, AsyncTogether])
+def test_help_names_the_method(kind: Any) -> None:
+    client = kind(api_key="k")
+    assert pydoc.render_doc(client.audio.transcriptions.create, "%s").startswith("method create")
+    assert client.files.upload.__qualname__.endswith(".upload")
+    assert client.with_raw_response.models.list.__name__ == "list"
 
 
 @pytest.mark.parametrize("flavour", [Together, AsyncTogether])

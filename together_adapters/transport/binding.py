@@ -131,6 +131,10 @@ class method(Generic[P, T]):
         self._build = build
         self._defaults = defaults
         self._methods: dict[str, Callable[..., Any]] = {}
+        self._names = build.__name__, build.__qualname__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._names = name, f"{owner.__qualname__}.{name}"
 
     @overload
     def __get__(self, obj: None, owner: Any = None) -> Callable[P, Any]: ...
@@ -158,6 +162,7 @@ class method(Generic[P, T]):
         def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
             return self._driver.perform(build(*args, **kwargs))
 
+        perform.__name__, perform.__qualname__ = self._names
         perform.__signature__ = signature  # type: ignore[attr-defined]
         return perform
 
