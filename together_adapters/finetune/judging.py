@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from together_adapters.bulk.runs import run_flow
 from together_adapters.errors import DatasetError
+from together_adapters.finetune.arguments import path_of
 from together_adapters.resources import evaluation, files
 from together_adapters.transport.call import Flow, Local
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
@@ -126,7 +127,7 @@ def _compare(
 ) -> Flow[Comparison]:
     if model_a == model_b:
         raise ValueError(f"model_a and model_b are the same model, {model_a!r}")
-    rows: _Rows = yield Local(partial(_read_rows, Path(getattr(data, "path", data))))
+    rows: _Rows = yield Local(partial(_read_rows, path_of(getattr(data, "path", data))))
     questions = [row for row in rows if row["reference"]]
     if not questions:
         raise DatasetError(f"{data} has no row whose last message is an answer of text. Nothing was sent")
