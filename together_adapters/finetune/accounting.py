@@ -299,7 +299,17 @@ def harmless_accounts(names: tuple[str, ...], /) -> Accounts | None:
 
 def is_judged(name: str, values: Iterable[Any]) -> bool:
     """Whether some values of a column whose name is harmless are objects of facts that judge an answer."""
-    return _holds_facts(name) and any(judgements_within(name, value) for value in values)
+    if not _holds_facts(name):
+        return False
+    nested = "annotation" in name.lower()
+    return any(
+        judgements_within(name, value) for value in values if nested or type(value) is not dict or _has_judgement(tuple(value))
+    )
+
+
+@lru_cache(1000)
+def _has_judgement(names: tuple[Any, ...]) -> bool:
+    return any(meaning_of(str(name)) is _JUDGEMENT for name in names)
 
 
 def _finding(name: str, value: Any, meaning: Meaning, row: Row) -> Finding:
