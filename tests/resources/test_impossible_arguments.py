@@ -46,7 +46,8 @@ def test_it_is_refused(
 def test_what_some_server_takes_is_sent(flavour: Any, emulator: Emulator) -> None:
     client = flavour.client(max_retries=0)
     flavour.run(client.chat.completions.create(model=MODEL, messages=({"role": "user", "content": "hi"},)))
+    flavour.run(client.chat.completions.create(model=MODEL, messages=iter([{"role": "user", "content": "hi"}])))
     for prompt in (["hi"], [1, 2]):
         with suppress(BadRequestError):
             flavour.run(client.completions.create(model=MODEL, prompt=prompt))
-    assert len(emulator.requests) == 3
+    assert len(emulator.requests) == 4

@@ -45,6 +45,8 @@ def _check_messages(messages: Any) -> None:
     """Raises a TypeError for what no server takes."""
     if messages is None or isinstance(messages, str | bytes | int | float | Mapping):
         kind = type(messages).__name__
+    elif not isinstance(messages, list | tuple):  # an iterator, which is read once
+        return
     elif texts := [message for message in messages if message is None or isinstance(message, str | bytes)]:
         kind = f"a list with {type(texts[0]).__name__}"
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from together_adapters.errors import hides_frames
@@ -26,7 +26,7 @@ def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
     """Describes a completion."""
     body, options = split_options({**params}, CompletionParams)
     # Other servers take lists, and other fields instead of it.
-    if not isinstance(body["prompt"], str | list | tuple) and not params.get("extra_body"):
+    if (body["prompt"] is None or isinstance(body["prompt"], int | float | Mapping)) and not params.get("extra_body"):
         raise TypeError(f"prompt must be a string, not {type(body['prompt']).__name__}")
     return request("POST", PATH, _parse, body, options=options, warning=removal_warning(body["model"]))
 
