@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Final
 
 from together_adapters.control.ledger import Ledger
-from together_adapters.control.rows import Values
+from together_adapters.control.rows import UNITS, Values
 from together_adapters.errors import BudgetExceededError
-
-_UNIT: Final = 1_000_000_000_000
-"""A dollar, in units whose sums are exact."""
 
 
 class Budget:
@@ -21,24 +17,25 @@ class Budget:
         self.dollars = float(dollars)
         self._ledger = ledger
         self._lock = Lock()
+        self._units = round(self.dollars * UNITS)
         self._reservations = 0
 
     def reserve(self, estimate: float, kind: str, model: str) -> int:
         """Reserves what a call may cost, and returns the reservation; raises BudgetExceededError if it does not fit."""
-        reservation = round(estimate * _UNIT)
+        reservation = round(estimate * UNITS)
         with self._lock:
-            spent = self._ledger.spent()
-            if round(spent * _UNIT) + self._reservations + reservation <= round(self.dollars * _UNIT):
+            spent = self._ledger.spent_units()
+            if spent + self._reservations + reservation <= self._units:
                 self._reservations += reservation
                 return reservation
-            reserved = self._reservations / _UNIT
+            reserved = self._reservations
         what = f"this {kind} call of {model}" if model else f"this {kind} call"
         raise BudgetExceededError(
-            f"{what} may cost {estimate:.6f} dollars; of the budget of {self.dollars:g} dollars {spent:.6f} are spent, and "
-            f"{reserved:.6f} reserved by calls that are under way. Nothing was sent. A smaller max_tokens makes the estimate smaller.",
+            f"{what} may cost {estimate:.6f} dollars; of the budget of {self.dollars:g} dollars {spent / UNITS:.6f} are spent, and "
+            f"{reserved / UNITS:.6f} reserved by calls that are under way. Nothing was sent. A smaller max_tokens makes the estimate smaller.",
             budget=self.dollars,
-            spent=spent,
-            reserved=reserved,
+            spent=spent / UNITS,
+            reserved=reserved / UNITS,
             estimate=estimate,
             model=model or None,
         )

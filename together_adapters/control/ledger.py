@@ -221,15 +221,19 @@ class Ledger:
 
     def spent(self) -> float:
         """Returns the dollars of all rows, also of other processes. Only rows that are new since the last time are read."""
+        return self.spent_units() / UNITS
+
+    def spent_units(self) -> int:
+        """Returns the same, exactly: in millionths of a millionth of a dollar."""
         with self._database.lock:
             if self.path is None:
-                return self._unread.units / UNITS
+                return self._unread.units
             last, *parts = self._database.run(_SPENDING, (self._sum.last,))[0]
             if (last or 0) < self._sum.last:  # somebody has deleted rows
                 self._sum = _CostSum(0, 0)
-                return self.spent()
+                return self.spent_units()
             self._sum = _CostSum(last or 0, self._sum.units + _units(*parts))
-            return (self._sum.units + self._unsaved.units()) / UNITS
+            return self._sum.units + self._unsaved.units()
 
     def close(self) -> None:
         """Closes the file; the next use opens it again. What is in memory stays."""
