@@ -13,9 +13,9 @@ from math import inf
 from typing import Final
 
 MINUTE: Final = 60.0
-_BURST: Final = 0.1  # seconds' worth that may be sent at once, so that a late timer costs no throughput
-BURST: Final = 0.04  # the same, of a limit that was set
-PACE: Final = 0.96  # of such a limit: a service counts in windows, which the burst and jitter would overrun at all of it
+_LATE: Final = 0.1  # seconds by which a timer may be late without a cost of throughput
+LATE: Final = 0.04  # the same, of a limit that was set
+PACE: Final = 0.96  # of such a limit: a service counts in windows, which late timers and jitter would overrun at all of it
 _DROP: Final = 0.06  # share by which the rate falls after a refusal
 _GROWTH: Final = 1.35  # in a round that finds no limit
 _FIRST_ROUND: Final = 8  # requests until the rate has returned; twice as many where two measurements agree: it is known better
@@ -72,7 +72,7 @@ class Rate:
         self.is_binding = False  # whether a request had to wait for the pace since the last that was accepted
         self._per_minute = per_minute  # that was set; `per_minute` may be a part of it
         self._fixed = inf if per_minute is None else per_minute / MINUTE
-        self._burst = _BURST if per_minute is None else BURST
+        self._late = _LATE if per_minute is None else LATE
         self._next = -inf  # when the next unit is due at the current pace
         self._minute: deque[Entry] = deque()  # the last minute, if it is limited
         self._in_minute = 0.0
@@ -122,7 +122,7 @@ class Rate:
         self.total = total = self.total + amount
         self._newest = entry = Entry(now, amount, total)
         if self.pace < inf:
-            self._next = max(self._next, now - self._burst) + self.step(amount)
+            self._next = catch_up(self._next, now, self._late) + self.step(amount)
         if now >= self._second:
             if self._mark is None:
                 self._mark = now
@@ -271,6 +271,11 @@ class Rate:
             if excess <= 0:
                 return entry.time + MINUTE
         return minute[-1].time + MINUTE
+
+
+def catch_up(due: float, now: float, most: float) -> float:
+    """Returns from when the next is counted: from when this was due, if a timer was late, else from now: an idle time leaves no burst."""
+    return due if now - due <= most else now
 
 
 def _growth(progress: float) -> float:

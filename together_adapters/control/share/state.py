@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from together_adapters.control.limits.rates import BURST, PACE
+from together_adapters.control.limits.rates import LATE, PACE, catch_up
 
 MEMBER_SECONDS: Final = 10.0  # after which a process that says nothing counts as dead, and its places are free
 _SLOT: Final = 0.5  # seconds; what was sent in one is counted together
@@ -146,7 +146,7 @@ class SharedState:
         self._count(self.slot, amounts)
         for index, per_minute in enumerate(limits.rates):
             if per_minute is not None:
-                self._due[index] = max(self._due[index], self._now) + _seconds(amounts[index], per_minute)
+                self._due[index] = catch_up(self._due[index], self._now, LATE) + _seconds(amounts[index], per_minute)
         member.in_flight += 1
         member.since = 0.0
         member.heartbeat = self._now
@@ -170,7 +170,7 @@ class SharedState:
         ready = self._pause_until
         for index, (amount, per_minute) in enumerate(zip((1.0, tokens), limits.rates, strict=True)):
             if per_minute is not None:
-                ready = max(ready, self._due[index] - BURST, self._minute_at(index, amount, per_minute))
+                ready = max(ready, self._due[index], self._minute_at(index, amount, per_minute))
         return ready
 
     def _minute_at(self, index: int, amount: float, per_minute: float) -> float:
