@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def test_who_wins(flavour: Flavour, emulator: Emulator, tmp_path: Path) -> None:
     assert (result.a_wins, result.b_wins, result.ties, result.without_text) == (5, 0, 0, 1)
     assert result.winner == GOOD
     assert str(result) == f"{GOOD} wins: 5 for {GOOD}, 0 for {BAD}, 0 ties, 1 without an answer of text"
+    assert ", 1 tie, " in str(replace(result, ties=1))
     assert states[-1].done == states[-1].total == 10
     bodies = [request.json for request in emulator.requests if request.path == "/v1/chat/completions"]
     assert rows[0]["messages"][:-1] in [body["messages"] for body in bodies]

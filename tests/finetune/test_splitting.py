@@ -96,8 +96,10 @@ def test_groups_can_be_named() -> None:
 def test_an_empty_side_is_an_error_with_a_possible_share() -> None:
     data = TrainingData.from_rows([row(number) for number in range(5)])
     train, validation = data.split(0.01)
-    with pytest.raises(DatasetError, match="the validation data is empty"):
+    with pytest.raises(DatasetError, match="the validation data is empty with .* too few rows with different prompts"):
         list(train)
+    with pytest.raises(DatasetError, match="too few groups"):
+        list(TrainingData.from_rows([row(1, user="a"), row(2, user="b")]).split(0.01, by="user")[0])
     with pytest.raises(DatasetError, match="the validation data is empty") as error:
         list(validation)
     share = float(str(error.value).split("at least ")[1].split(",")[0])

@@ -70,6 +70,11 @@ def refuse_method(report: Any, begin: str = "") -> None:
         raise MethodMismatchError(f"{begin}data of format {report.format} {reason}", report=report)
 
 
+def way_on(report: Any) -> str:
+    """Returns how to go on with data of which some rows are valid; empty for other data."""
+    return "; fixes=Fixes(on_error='drop') leaves such rows out" if report.valid and report.invalid else ""
+
+
 def issue_summary(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:
     """Returns issues as text for a message: the number of each code, then the first issues of each code."""
     shown_issues = first_of_each(issues)[:MAX_ISSUES_SHOWN]

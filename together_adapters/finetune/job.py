@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, Generic, Li
 from together_adapters import _integrations
 from together_adapters.errors import BudgetExceededError, InvalidDatasetError, JobFailedError, RemoteValidationError
 from together_adapters.finetune.arguments import path_of
-from together_adapters.finetune.errors import refuse_method
+from together_adapters.finetune.errors import refuse_method, way_on
 from together_adapters.finetune.reports.diff import Difference, differences
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
@@ -306,7 +306,7 @@ def _check(path: Path, options: Mapping[str, Any]) -> DataReport:
     report = check_jsonl(path, **options)
     refuse_method(report, f"{path.name} was not uploaded: ")
     if not report.ok or not report.method_ok:
-        raise InvalidDatasetError(f"{path.name} was not uploaded. {report.summary()}", report=report)
+        raise InvalidDatasetError(f"{path.name} was not uploaded{way_on(report)}. {report.summary()}", report=report)
     secrets = sorted(report.secrets.keys() & BLOCKING)
     if secrets:
         raise InvalidDatasetError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from together_adapters.bulk.runs import run_flow
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.arguments import path_of
+from together_adapters.finetune.issues import count_of
 from together_adapters.resources import evaluation, files
 from together_adapters.transport.call import Flow, Local
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
@@ -65,7 +66,7 @@ class Comparison:
 
     def __str__(self) -> str:
         result = "neither wins" if self.winner is None else f"{self.winner} wins"
-        counts = f"{self.a_wins} for {self.model_a}, {self.b_wins} for {self.model_b}, {self.ties} ties"
+        counts = f"{self.a_wins} for {self.model_a}, {self.b_wins} for {self.model_b}, {count_of(self.ties, 'tie')}"
         left_out = [f"{self.without_text} without an answer of text"] * bool(self.without_text) + [
             f"{len(self.errors)} failed"
         ] * bool(self.errors)

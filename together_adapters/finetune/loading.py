@@ -206,9 +206,10 @@ def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, st
                 continue
             if paths:
                 record = _with_paths(record, paths)
-            if missing := [column for column in columns.values() if column not in record]:
-                message = f"there is no column {missing[0]!r}; the columns are {', '.join(map(str, record))}"
-                yield Refusal("column_missing", message, item.number, item.source, missing[0], id=id_of(record))
+            if missing := [target for target, column in columns.items() if column not in record]:
+                column, way = columns[missing[0]], f"columns={ {missing[0]: 'COLUMN'}!r} takes another"
+                message = f"there is no column {column!r}; the columns are {', '.join(map(str, record))}; {way}"
+                yield Refusal("column_missing", message, item.number, item.source, column, id=id_of(record))
             else:
                 row = {target: record[column] for target, column in columns.items()}
                 others = {

@@ -59,6 +59,7 @@ class Splitter:
         self._by = by
         self._salt = f"{seed}\0".encode()
         self._train_prompts: Digests | None = None
+        self._has_groups = by is not None
 
     def train(self) -> Iterator[Record]:
         """Yields the training data, and all refusals of the source."""
@@ -75,7 +76,7 @@ class Splitter:
                 prompts.put(digest(prompt_of(record.row) if record.group is not None else group))
             yield record
         self._train_prompts = prompts
-        sides.check(self._share)
+        sides.check(self._share, self._has_groups)
 
     def validation(self) -> Iterator[Record]:
         """Yields the validation data."""
@@ -92,7 +93,7 @@ class Splitter:
             else:
                 sides.validation_rows += 1
                 yield record
-        sides.check(self._share, for_validation=True)
+        sides.check(self._share, self._has_groups, for_validation=True)
 
     def _prompts(self) -> Digests | None:
         """Returns the prompts of the training data. Only groups that the source names can share a prompt across sides."""
@@ -110,6 +111,7 @@ class Splitter:
     def _group_of(self, record: Example) -> str:
         by = self._by
         if by is None:
+            self._has_groups = self._has_groups or record.group is not None
             return record.group if record.group is not None else prompt_of(record.row)
         if by == "prompt":
             return prompt_of(record.row)
@@ -135,7 +137,7 @@ class _Sides:
         self._has_rows[is_validation] = True
         return is_validation
 
-    def check(self, share: float, *, for_validation: bool = False) -> None:
+    def check(self, share: float, has_groups: bool, *, for_validation: bool = False) -> None:
         """Raises an error if a side is empty."""
         if all(self._has_rows):
             if for_validation and not self.validation_rows:
@@ -153,6 +155,7 @@ class _Sides:
             bound = f"at least {ceil((self._min + 1) / _HASHES * 10_000) / 10_000:.4f}"
         else:
             bound = f"at most {floor(self._max / _HASHES * 10_000) / 10_000:.4f}"
+        what = "groups" if has_groups else "rows with different prompts"
         raise DatasetError(
-            f"the {side} data is empty with validation={share:g}: there are too few groups. Make it {bound}, or use another seed"
+            f"the {side} data is empty with validation={share:g}: there are too few {what}. Make it {bound}, or use another seed"
         )

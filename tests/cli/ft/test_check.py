@@ -31,6 +31,7 @@ def test_issues_have_line_path_and_hint(run: Run, faulty: Path) -> None:
     assert any(line.split()[:2] == ["2", "json_syntax"] for line in result.out.splitlines())
     assert any(line.split()[:3] == ["3", "role_unknown", "messages[0].role:"] for line in result.out.splitlines())
     assert "a role is system, user, assistant or tool" in result.out
+    assert result.err == "ft prepare --on-error drop leaves such rows out\n"
     report = report_of(run("ft", "check", faulty, "--json", code=1))
     assert report["ok"] is False
     assert {issue["line"] for issue in report["issues"]} == {2, 3}

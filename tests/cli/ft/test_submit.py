@@ -76,7 +76,7 @@ def test_no_job_without_confirmation(run: Run, many: Path, emulator: Emulator) -
 def test_invalid_data_and_secrets_are_not_uploaded(run: Run, faulty: Path, tmp_path: Path, emulator: Emulator) -> None:
     result = run("ft", "submit", faulty, "--model", TRAINABLE, "--yes", code=1)
     assert "json_syntax" in result.out
-    assert result.err.splitlines() == ["error: faulty.jsonl was not uploaded"]
+    assert result.err.splitlines() == ["error: faulty.jsonl was not uploaded; ft prepare --on-error drop leaves such rows out"]
     (tmp_path / "secret.jsonl").write_text(conversation(1).replace("Answer", TOKEN) * 2, "utf-8")
     secret = run("ft", "submit", "secret.jsonl", "--model", TRAINABLE, "--yes", code=1)
     assert "--allow-secrets" in secret.err

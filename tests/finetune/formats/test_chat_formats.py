@@ -110,6 +110,7 @@ def test_a_prompt_with_its_completion():
     assert only_row(data) == {"prompt": "q", "completion": "a"}
     missing = load([{"question": "q"}], "prompt_completion", columns={"prompt": "question", "completion": "reply"})
     assert only_refusal(missing).code == "column_missing"
+    assert "columns={'completion': 'COLUMN'} takes another" in only_refusal(missing).message
     assert only_refusal(load([{"prompt": "q", "completion": 5}])).code == "cell_not_text"
     assert only_refusal(load([{"prompt": None, "completion": "a"}], "prompt_completion")).code == "cell_missing"
 

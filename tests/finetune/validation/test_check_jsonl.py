@@ -35,7 +35,7 @@ def codes(report: DataReport) -> list[tuple[str, int | None]]:
 
 
 @pytest.mark.parametrize(("content", "expected"), [
-    (b'{"text": "a"}', []), (b'{"text": "a"}\r\n{"text": "b"}\r\n', []), (b'{"text":\r"a"}\n', []), (b'{"text": "\xe2\x80\xa8"}\n', []),
+    (b'{"text": "a"}', []), (b'{"text": "a"}\r\n{"text": "b"}\r\n', []), (b'{"text":\r"a"}\n', []), (b'{"text": "a\xe2\x80\xa8"}\n', []),
     (b'\xef\xbb\xbf{"text": "a"}\n', [("utf8_bom", 1)]), (b'{"text": "a"}\n\xef\xbb\xbf{"text": "a"}\n', [("json_syntax", 2)]),
     (b'{"text": "a"}\n{"text": "\xff"}\n', [("not_utf8", 2)]), ('{"text": "a"}'.encode("utf-16"), [("not_utf8", 1)]), (b"\x00\x01\x02", [("json_syntax", 1)]),
     (b'{"text": "\\ud83d"}', [("not_encodable", 1)]), (b'{"text": "\\ud83d\\ude00"}', []), (b'{"text": "a\\u0000"}', [("nul_character", 1)]), (b'{"text": "a\\\\u0000"}', []),

@@ -60,8 +60,8 @@ def pair(**more: Any) -> dict[str, Any]:
 SYSTEM = {"role": "system", "content": "s"}
 
 GOOD = [
-    {"text": "a"}, {"text": ""}, {"text": [text()]}, {"prompt": "p", "completion": "c"}, {"prompt": [text(), image()], "completion": "c"},
-    {"prompt": "", "completion": ""}, {"text": "a", "weight": 0.5}, {"text": "a", "weight": 2}, conversation(user(), says()), conversation(SYSTEM, user(), says(), user(), says()),
+    {"text": "a"}, {"text": [text()]}, {"prompt": "p", "completion": "c"}, {"prompt": [text(), image()], "completion": "c"},
+    {"text": "a", "weight": 0.5}, {"text": "a", "weight": 2}, conversation(user(), says()), conversation(SYSTEM, user(), says(), user(), says()),
     conversation(user(), says(weight=0), user(weight=1), says(weight=1)), conversation(user(), calls(call()), result(), says(), tools=[TOOL]),
     conversation(user(), calls(call("1"), call("2")), result("2"), result("1"), says(), tools=[TOOL]), conversation(user(), calls(call()), tools=[TOOL]),
     conversation(user(), says(None, tool_calls=[call()]), tools=[TOOL]), conversation(user(), says("", tool_calls=[call()]), tools=[TOOL]),
@@ -107,6 +107,9 @@ BAD = [
     ("content_wrong_type", "messages[1].content", conversation(user(), says(None))), ("content_wrong_type", "messages[2].content", conversation(user(), calls(call()), result(content=0), says(), tools=[TOOL])),
     ("content_empty", "messages[1].content", conversation(user(), says(""))), ("content_empty", "messages[1].content", conversation(user([text()]), says([]))),
     ("content_empty", "messages[1].content", conversation(user(), says("", reasoning="only"))),
+    *[("content_empty", "text", {"text": empty}) for empty in ("", [], [text("")])], ("content_blank", "text", {"text": " \t"}),
+    ("content_empty", "completion", {"prompt": "", "completion": ""}), ("content_blank", "completion", {"prompt": "p", "completion": "\n "}),
+    *[("content_blank", "prompt", {"prompt": blank, "completion": "c"}) for blank in ("", " ", [])],
     ("content_blank", "messages[1].content", conversation(user(), says(" \n"))), ("content_mixed", "messages[1].content", conversation(user([text()]), says("a"))),
     ("content_mixed", "messages[2].content", conversation(user(), calls(call()), result(content=[text()]), says([text()]), tools=[TOOL])),
     ("content_part_not_object", "messages[0].content[0]", conversation(user(["q"]), says([text()]))), ("content_part_not_object", "text[0]", {"text": ["a"]}),

@@ -117,6 +117,7 @@ def _print_reports(reports: Sequence[tuple[str, DataReport]], max_issues: int | 
         leakage = report.leakage_summary()
         write(f"{tables.verdict(report, name)}{leakage and '; '}{leakage}\n")
         tables.print_issues(report, max_issues)
+        tables.note_way_on(report)
 
 
 @click.command("stats", cls=Command)

@@ -18,7 +18,7 @@ from together_adapters.cli.flags import commands_of, with_flags
 from together_adapters.cli.output import Column, Result, Table, format_size, print_fields
 from together_adapters.cli.terminal import note, write
 from together_adapters.errors import DatasetError, InvalidDatasetError, RemoteValidationError
-from together_adapters.finetune.errors import ConversionError, first_of_each
+from together_adapters.finetune.errors import ConversionError, first_of_each, way_on
 from together_adapters.finetune.issues import RULES, count_of, position_of, split_source
 from together_adapters.finetune.reports.distribution import histogram, is_skewed, log_histogram
 
@@ -97,6 +97,12 @@ def print_issues(report: DataReport, max_issues: int | None = None, *, by_line: 
             f"and {more:,} more; " + ("--json lists them" if max_issues else "--max-issues N lists N of them, --json up to 1000")
         )
     print_issue_counts(report)
+
+
+def note_way_on(report: DataReport) -> None:
+    """Says how to go on with training data of which some rows are valid."""
+    if report.purpose == "fine-tune" and (way := way_on(report)):
+        note(_with_flags(way).removeprefix("; "))
 
 
 def print_issue_counts(report: DataReport) -> None:

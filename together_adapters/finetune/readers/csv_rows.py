@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Final
 
 from together_adapters.errors import DatasetError
+from together_adapters.finetune.issues import count_of
 from together_adapters.finetune.readers.json_values import Item, SourceRecord, line_batches
 from together_adapters.finetune.records import NO_FIELDS, LineSource, Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
@@ -39,7 +40,7 @@ def csv_rows(file: BufferedReader, name: str, delimiter: str | None = None) -> I
                 if not cells:
                     continue
                 if len(cells) != width:
-                    yield Refusal("csv_columns", f"the row has {len(cells)} cells, the header {width}", number, name)
+                    yield Refusal("csv_columns", f"the row has {count_of(len(cells), 'cell')}, the header {width}", number, name)
                 elif text.is_clean or (refusal := _refusal(header, cells, number, name)) is None:
                     row: dict[str, str | None] = dict(zip(header, cells, strict=True))
                     if "" in cells:

@@ -71,6 +71,16 @@ def check_content(findings: RowFindings, value: Any, path: JsonPath, role: str) 
     )
 
 
+def refuse_blank(findings: RowFindings, content: ContentSummary | None, path: JsonPath, what: str) -> None:
+    """Adds a finding for a text to train on that is empty or only white space."""
+    if content is None or not content.blank:
+        return
+    if content.empty:
+        findings.add("content_empty", path, f"{what} is empty")
+    else:
+        findings.add("content_blank", path, f"{what} is only white space")
+
+
 def _check_image(findings: RowFindings, image: Any, path: JsonPath, role: str) -> None:
     if role != "user":
         findings.add("image_outside_user_message", path, f"a message with role {role} has an image")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from together_adapters.finetune.findings import JsonPath, RowFindings, kind_of
 from together_adapters.finetune.rules import MAX_IMAGES, MESSAGE_KEYS, ROLES
-from together_adapters.finetune.validation.check_content import ContentSummary, check_content
+from together_adapters.finetune.validation.check_content import ContentSummary, check_content, refuse_blank
 from together_adapters.finetune.validation.check_tools import ToolCallTracker
 from together_adapters.suggestions import suggestion
 
@@ -172,11 +172,8 @@ def check_message(
         findings.add(code, path, "a message must have content" + (" or tool calls" if role == "assistant" else ""))
         return None
     summary = check_content(findings, content, (path, "content"), role or "user")
-    if role == "assistant" and summary is not None and not has_calls:
-        if summary.empty:
-            findings.add("content_empty", (path, "content"), "the content of the assistant message is empty")
-        elif summary.blank:
-            findings.add("content_blank", (path, "content"), "the content of the assistant message is only white space")
+    if role == "assistant" and not has_calls:
+        refuse_blank(findings, summary, (path, "content"), "the content of the assistant message")
     return summary
 
 

@@ -13,7 +13,7 @@ from together_adapters.finetune.findings import Finding, RowFindings, kind_of
 from together_adapters.finetune.issues import Issue, Severity, new_issue, severities_of
 from together_adapters.finetune.records import id_of
 from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL, method_mismatch
-from together_adapters.finetune.validation.check_content import check_content
+from together_adapters.finetune.validation.check_content import check_content, refuse_blank
 from together_adapters.finetune.validation.check_messages import check_messages, is_text_conversation
 from together_adapters.finetune.validation.check_preference import check_preference
 from together_adapters.finetune.validation.check_tools import check_tools
@@ -113,14 +113,19 @@ def validate_training_row(findings: RowFindings, row: dict[str, Any]) -> None:
     elif findings.format == "preference":
         check_preference(findings, row)
     elif findings.format == "instruction":
-        check_content(findings, row["prompt"], "prompt", "user")
-        before = findings.chars
-        check_content(findings, row["completion"], "completion", "assistant")
-        findings.trained_chars += findings.chars - before
+        prompt = check_content(findings, row["prompt"], "prompt", "user")
+        if prompt is not None and prompt.blank:  # a warning: models also learn to write without a question
+            findings.add("content_blank", "prompt", f"the prompt is {'empty' if prompt.empty else 'only white space'}")
+        _check_trained(findings, row, "completion", "assistant")
     else:
-        before = findings.chars
-        check_content(findings, row["text"], "text", "user")
-        findings.trained_chars += findings.chars - before
+        _check_trained(findings, row, "text", "user")
+
+
+def _check_trained(findings: RowFindings, row: dict[str, Any], column: str, role: str) -> None:
+    """Checks a column whose text is trained on."""
+    before = findings.chars
+    refuse_blank(findings, check_content(findings, row[column], column, role), column, f"the {column}")
+    findings.trained_chars += findings.chars - before
 
 
 def _check_sample_weight(findings: RowFindings, weight: Any) -> None:

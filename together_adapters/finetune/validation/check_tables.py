@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from together_adapters.finetune.issues import count_of
 from together_adapters.finetune.reports.distribution import Tally
 from together_adapters.finetune.rules import TOKENIZED_COLUMNS, TOKENIZED_NEEDED
 from together_adapters.finetune.validation.file_check import FileChecker
@@ -51,7 +52,7 @@ def _check_csv_rows(checker: FileChecker, reader: Any) -> None:
         checker.findings.start_row()
         cells = None
         if len(row) != len(header):
-            checker.findings.add("csv_columns", "", f"the row has {len(row)} cells, the header {len(header)}")
+            checker.findings.add("csv_columns", "", f"the row has {count_of(len(row), 'cell')}, the header {len(header)}")
             cells = dict(zip(header, row, strict=False))
         checker.finish_row(number, cells)
 

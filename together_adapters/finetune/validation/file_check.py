@@ -207,7 +207,9 @@ class FileChecker:
                 self._check_format(form)
         self._weighted += findings.has_message_weights
         if findings.items:
-            self.report.rows_without_training_signal += any(item.code in _WITHOUT_TRAINING_SIGNAL for item in findings.items)
+            self.report.rows_without_training_signal += any(
+                item.code in _WITHOUT_TRAINING_SIGNAL and item.path != "prompt" for item in findings.items
+            )
             self._valid += self._add_findings(findings.items, line, value)
         else:
             self._valid += 1

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
+from operator import add
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
@@ -126,17 +127,28 @@ def measure_preferences(rows: Sequence[Preference]) -> ValidRows | None:
     return ValidRows("preference", chars, [number + 1 for number in turns], roles, trained_chars)
 
 
-def measure_general(rows: Sequence[General]) -> ValidRows:
-    """Returns the facts of texts."""
-    chars = [len(row.text) for row in rows]
+def measure_general(rows: Sequence[General]) -> ValidRows | None:
+    """Returns the facts of texts; None if not all are valid."""
+    texts = [row.text for row in rows]
+    if _has_blank(texts):
+        return None
+    chars = [*map(len, texts)]
     return ValidRows("general", chars, [], {}, sum(chars), has_sample_weights=_has_weights(rows))
 
 
-def measure_instructions(rows: Sequence[Instruction]) -> ValidRows:
-    """Returns the facts of prompts with completions."""
-    chars = [len(row.prompt) + len(row.completion) for row in rows]
-    trained_chars = sum([len(row.completion) for row in rows])
-    return ValidRows("instruction", chars, [], {}, trained_chars, has_sample_weights=_has_weights(rows))
+def measure_instructions(rows: Sequence[Instruction]) -> ValidRows | None:
+    """Returns the facts of prompts with completions; None if not all are valid."""
+    prompts, completions = [row.prompt for row in rows], [row.completion for row in rows]
+    if _has_blank(prompts) or _has_blank(completions):
+        return None
+    answers = [*map(len, completions)]
+    chars = [*map(add, map(len, prompts), answers)]
+    return ValidRows("instruction", chars, [], {}, sum(answers), has_sample_weights=_has_weights(rows))
+
+
+def _has_blank(texts: list[str]) -> bool:
+    """Whether a text is empty or only white space."""
+    return not all(texts) or any(map(str.isspace, texts))
 
 
 def _has_weights(rows: Sequence[Any]) -> bool:

@@ -17,7 +17,7 @@ from together_adapters.errors import InvalidDatasetError
 from together_adapters.finetune.arguments import path_of
 from together_adapters.finetune.conversion import UnreadLines
 from together_adapters.finetune.dataset import TrainingData
-from together_adapters.finetune.errors import ConversionError, FileTooLargeError, issue_summary
+from together_adapters.finetune.errors import ConversionError, FileTooLargeError, issue_summary, way_on
 from together_adapters.finetune.issues import count_of
 from together_adapters.finetune.records import Record
 from together_adapters.finetune.reports.report import DataReport
@@ -239,12 +239,9 @@ def _error(summary: WriteSummary, report: DataReport, name: str, path: Path) -> 
     else:
         verb = "is" if summary.invalid == 1 else "are"
         problem = f"{summary.invalid:,} of {count_of(summary.rows, 'row')} of {name} {verb} invalid"
-    way_on = ""
-    if summary.issue_counts[MIXED_FORMATS]:
-        way_on = "; form='conversation' makes conversations of questions with answers, too"
-    elif summary.valid and summary.invalid:
-        way_on = "; fixes=Fixes(on_error='drop') leaves such rows out"
-    message = f"{problem}; {path.name} was not written{way_on}. {issue_summary(report.issues, report.issue_counts)}"
+    is_mixed = summary.issue_counts[MIXED_FORMATS]
+    way = "; form='conversation' makes conversations of questions with answers, too" if is_mixed else way_on(summary)
+    message = f"{problem}; {path.name} was not written{way}. {issue_summary(report.issues, report.issue_counts)}"
     if summary.unconvertible:
         return ConversionError(message, issues=report.issues, issue_counts=report.issue_counts, report=report)
     return InvalidDatasetError(message, report=report)
