@@ -28,6 +28,7 @@ from together_adapters.transport.config import (
     valid_key,
     valid_project,
     valid_query,
+    warn_unencrypted,
 )
 from together_adapters.transport.connections import AsyncConnections, Connections
 from together_adapters.transport.environment import check_environment
@@ -383,6 +384,7 @@ def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
     elif "base_url" in options and (config.key_from_environment or not config.api_key):
         key = environment_key(fields["root"])
         fields |= {"api_key": key, "key_from_environment": bool(key)}
+    warn_unencrypted(fields.get("root", config.root))
     return replace(config, **fields)
 
 

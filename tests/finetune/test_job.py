@@ -138,6 +138,26 @@ def test_a_job_is_found_again_by_its_id(launch: Launch, flavour: Flavour, train:
         flavour.run(unknown.refresh())
 
 
+def test_a_job_by_its_id_is_retrieved_for_its_model(launch: Launch, flavour: Flavour, train: Path) -> None:
+    pytest.importorskip("langchain_core")
+    client = flavour.client()
+    first_job = flavour.run(launch(train, client=client).wait(poll_interval=0.02))
+    job = (AsyncJob if flavour.is_async else Job)(client, first_job.id)
+    if flavour.is_async:
+        with pytest.raises(JobFailedError, match=r"not retrieved yet: `await job\.refresh\(\)`"):
+            job.chat_model()
+        flavour.run(job.refresh())
+    assert job.chat_model().model_name == job.model == first_job.model
+
+
+def test_a_model_is_not_the_id_of_a_job(flavour: Flavour) -> None:
+    client = flavour.client()
+    job = (AsyncJob if flavour.is_async else Job)(client, "acme/tuned")
+    for action in (job.wait, job.refresh, job.events):
+        with pytest.raises(ValueError, match="'acme/tuned' is the name of a model; the id of a job begins with ft-"):
+            flavour.run(action())
+
+
 def test_a_failed_job_has_its_last_events(launch: Launch, flavour: Flavour, train: Path) -> None:
     job = launch(train, suffix="[fail]")
     with pytest.raises(JobFailedError) as error:

@@ -322,7 +322,12 @@ def test_a_client_with_an_http_client_cannot_be_pickled() -> None:
 
 
 def test_plain_http_to_another_machine_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings._warn_unencrypted.cache_clear()
+    settings.warn_unencrypted.cache_clear()
+    monkeypatch.setenv("TOGETHER_API_KEY", KEY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ta.ConfigurationError, match="is not sent to gateway"):
+            ta.Together(base_url="http://gateway.example")
     with pytest.warns(UserWarning, match=r"unencrypted to gateway\.example"):
         ta.Together(api_key=KEY, base_url="http://gateway.example")
     with warnings.catch_warnings():

@@ -71,12 +71,12 @@ class _Job(Generic[C]):
 
     @property
     def status(self) -> str | None:
-        """The status of the job when it was last retrieved; `refresh` retrieves it again."""
+        """The status of the job when it was last retrieved; `refresh` retrieves it again. None for `Job(client, id)` before that."""
         return self.details.status if self.details else None
 
     @property
     def model(self) -> str | None:
-        """The name of the tuned model; None until the service has chosen one."""
+        """The name of the tuned model; None until the service has chosen one, and for `Job(client, id)` before `refresh` or `wait`."""
         return self.details.model_output_name if self.details else None
 
     @property
@@ -107,15 +107,19 @@ class _Job(Generic[C]):
         self.details = details
 
     def _tuned_model(self) -> str:
+        if self.details is None:
+            raise JobFailedError(f"job {self.id} was not retrieved yet: `await job.refresh()` first, or `await job.wait()`")
         if not self.model or (self.status or "").lower() != "completed":
             raise JobFailedError(
-                f"job {self.id} has no tuned model yet: its status is {self.status or 'unknown'}. Call wait() first",
+                f"job {self.id} has no tuned model yet: its status was {self.status or 'unknown'}. Call wait() first",
                 completed=self.details,
             )
         return self.model
 
     def chat_model(self, **options: Any) -> ChatTogether:
         """Returns the tuned model as a chat model of LangChain, on the client of this job.
+
+        A `Job` that was not retrieved yet is retrieved first; an `AsyncJob` is an error that says so.
 
         Args:
             **options: Parameters of `ChatTogether`. A model that runs only on a dedicated endpoint, which costs by the hour,
@@ -159,6 +163,11 @@ class Job(_Job["Together"]):
             NotFoundError: There is no such job.
         """
         return self._client.perform(self._update(fine_tuning.retrieve(self.id)))
+
+    def _tuned_model(self) -> str:
+        if self.details is None:
+            self.refresh()
+        return super()._tuned_model()
 
     def wait(
         self, *, poll_interval: float = _POLL_INTERVAL, timeout: float | None = None, progress: OnProgress | None = None

@@ -141,7 +141,8 @@ def limits_for_job(model: str, **options: Unpack[RequestOptions]) -> Flow[Finetu
         except TogetherError:
             raise error from None
         if names and not model.startswith("ft-") and model not in names:
-            error.message += f" Such models are {', '.join(nearest_names(model, names) or names[:3])}."
+            examples = ", ".join(nearest_names(model, names) or names[:3])
+            error.message = f"{model} cannot be fine-tuned; models that can are {examples}. {error.message}"
             error.args = (error.message,)
         raise
 
@@ -458,6 +459,8 @@ def _last_events(job: FinetuneResponse, events: Call[FinetuneListEvents]) -> Flo
 
 
 def _job_path(id: str) -> str:
+    if "/" in id:
+        raise ValueError(f"id={id!r} is the name of a model; the id of a job begins with ft-")
     return f"{_PATH}/{segment(id, 'id')}"
 
 

@@ -177,6 +177,7 @@ def resolve(
     """Returns the settings from arguments and environment; a missing or invalid one is a ConfigurationError."""
     root = root_of(base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL))
     key = valid_key(api_key) if api_key else environment_key(root)
+    warn_unencrypted(root)  # not before: without a key there is an error instead
     return Config(
         api_key=key,
         root=root,
@@ -310,15 +311,15 @@ def _root_of(url: str) -> str:
         check_host(host)
     except ValueError:
         raise ValueError(f"{host[:60]!r} is no host name") from None
-    if parts.scheme == "http" and not _is_loopback(host):
-        _warn_unencrypted(host)
     return f"{parts.scheme}://{parts.netloc}{path.removesuffix('/v1').rstrip('/')}"
 
 
 @lru_cache
-def _warn_unencrypted(host: str) -> None:
-    """Warns once for each host."""
-    warn_user(f"the API key is sent unencrypted to {host}: use https")
+def warn_unencrypted(root: str) -> None:
+    """Warns once for each server of another machine that gets the key over plain http."""
+    parts = urlsplit(root)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        warn_user(f"the API key is sent unencrypted to {parts.hostname}: use https")
 
 
 def warn_user(warning: str | Warning) -> None:

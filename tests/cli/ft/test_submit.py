@@ -41,6 +41,7 @@ def test_file_to_fine_tuned_model(run: Run, many: Path, train: Path, emulator: E
     result = run(*options, "--watch", "--poll-interval", 0.05)
     assert "The estimated price of this job is $" in result.err
     assert "The job is completed" in result.out
+    assert 'In Python: ChatTogether(model="emulated-user/' in result.err and '), or TogetherLLM("emulated-user/' in result.err
     assert "mine" in next(line for line in result.out.splitlines() if line.startswith("model"))
     job = run("ft", "submit", many, "--model", TRAINABLE, "--full", "--n-epochs", 2, "--yes", "--json").json
     completed = run("ft", "watch", job["id"], "--poll-interval", 0.05, "--json").json

@@ -208,6 +208,7 @@ def _follow(session: Session, job_id: str, **wait: Any) -> Result:
         write("\n")
         print_fields({"model": job.model, "job": job.id, "steps": details.steps_completed if details else None})
         note(f"To use it: together-adapters chat.completions --model {job.model} --message user TEXT")
+        note(f'In Python: ChatTogether(model="{job.model}"), or TogetherLLM("{job.model}")')
         note(f"To compare it with its base: together-adapters ft judge {job.id} VALIDATION_FILE")
 
     return Result(job.details, show_model)
