@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain_core.language_models import ModelProfile
 
-from together_adapters.types.capabilities import REASONING_EFFORTS, Capabilities, capabilities, table_facts
+from together_adapters.types.capabilities import Capabilities, capabilities, table_facts
 
 if TYPE_CHECKING:
     from together_adapters.types.models import ModelInfo
@@ -29,6 +29,7 @@ _KEYS: Final = {
     "audio": ("audio_inputs",),
     "video": ("video_inputs",),
 }
+_EFFORTS: Final = ["low", "medium", "high"]  # of the gpt-oss family, by the vendor's documentation
 
 
 def profile(model: str) -> ModelProfile:
@@ -56,7 +57,7 @@ def _profile(facts: Mapping[str, Any], entry: Capabilities) -> ModelProfile:
     if "reasoning" in facts:
         known["reasoning_output"] = bool(facts["reasoning"])
     if facts.get("reasoning_switch") == "effort":
-        known["reasoning_effort_levels"] = [*REASONING_EFFORTS]
+        known["reasoning_effort_levels"] = [*_EFFORTS]
     if status := "deprecated" if entry.removed_on else "active" if entry.served_on else None:
         known["status"] = status
     return cast("ModelProfile", {**_OF_THE_API, **known})

@@ -16,7 +16,6 @@ from langchain_together_adapters.messages import wire_messages
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from together_adapters import BadRequestError
 from together_adapters.emulator import Emulator
 
 from .test_agents import FLAVOURS, QUESTION_STATE, run, time, weather
@@ -133,14 +132,6 @@ SWITCHES: list[dict[str, Any]] = [
     {"chat_template_kwargs": {"clear_thinking": False}},
     {"chat_template_kwargs": {"medium_effort": True}},
 ]
-
-
-@pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("mode", ["whole", "stream"])
-async def test_an_effort_that_the_model_does_not_have_is_one_error(flavour: str, mode: str, connect: dict[str, Any]) -> None:
-    llm = ChatTogether(model=MODEL, reasoning_effort="lots", **connect)
-    with pytest.raises(BadRequestError, match="reasoning_effort must be low, medium or high for openai/gpt-oss-120b, not 'lots'"):
-        await answer(llm, flavour, mode)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -14,7 +14,6 @@ from llama_index_together_adapters import TogetherLLM
 from llama_index_together_adapters.requests import wire_messages
 
 from tests.conftest import KEY
-from together_adapters import BadRequestError
 from together_adapters.emulator import Emulator
 
 FIELDS = ["reasoning", "reasoning_content"]
@@ -118,14 +117,3 @@ async def test_agents_send_the_reasoning_of_every_turn(
     assert len(wire) > 2
     assert all(message[field] for message in wire)
     assert [message[field] for message in wire] == [thinking(message) for message in stored[: len(wire)]]
-
-
-async def test_an_effort_that_the_model_does_not_have_is_one_error(llm: TogetherLLM) -> None:
-    other = llm.model_copy(update={"reasoning_effort": "lots"})
-    for call in (lambda: other.chat([QUESTION]), lambda: list(other.stream_chat([QUESTION]))):
-        with pytest.raises(BadRequestError, match="must be low, medium or high for openai/gpt-oss-120b, not 'lots'"):
-            call()
-    with pytest.raises(BadRequestError, match="must be low, medium or high"):
-        await other.achat([QUESTION])
-    with pytest.raises(BadRequestError, match="must be low, medium or high"):
-        [chunk async for chunk in await other.astream_chat([QUESTION])]

@@ -19,7 +19,6 @@ from together_adapters.errors import ModelRemovedWarning
 
 ModelType = Literal["chat", "language", "embedding", "rerank"]
 ReasoningStyle = Literal["reasoning", "reasoning_content", "tags"]
-REASONING_EFFORTS = ("low", "medium", "high")  # of the gpt-oss family, by the vendor's documentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Capabilities:
         None  # the place of its reasoning: a field of the message, or tags at the start of the text
     )
     reasoning_switch: Literal["enabled", "effort"] | None = (
-        None  # what controls it: `reasoning={"enabled": bool}`, or `reasoning_effort`, one of `REASONING_EFFORTS`
+        None  # what controls it: `reasoning={"enabled": bool}`, or `reasoning_effort`
     )
     dimensions: int = 0  # length of an embedding
     query_prefix: str = ""  # that its authors use for a query to embed

@@ -16,7 +16,7 @@ from together_adapters.emulator.http.routing import RequestContext, RequestModel
 from together_adapters.emulator.remote.answers import AnswerForm
 from together_adapters.emulator.routes.served_models import check_safety_model
 from together_adapters.emulator.text.features import token_id, tokenize
-from together_adapters.types.capabilities import REASONING_EFFORTS, Capabilities
+from together_adapters.types.capabilities import Capabilities
 
 EOS_TOKEN: int = 128_009
 
@@ -60,7 +60,6 @@ class SamplingRequest(RequestModel):
         """Validates the parameters of a request; returns them, and how many tokens may be generated."""
         params = cls.read(context)
         check_safety_model(context, params.safety_model)
-        params._check_effort(context, facts)
         if params.stream and params.n > 1:
             raise bad_request("n must be 1 when streaming.", param="n")
         max_tokens = params.max_tokens or params.max_completion_tokens
@@ -77,16 +76,6 @@ class SamplingRequest(RequestModel):
         if refusal is None:
             return params, max(tokens_left, 1)
         raise refusal
-
-    def _check_effort(self, context: RequestContext, facts: Capabilities) -> None:
-        """Refuses an effort that the model does not have, unless an engine may."""
-        effort = self.reasoning_effort
-        if facts.reasoning_switch == "effort" and effort not in (None, *REASONING_EFFORTS) and not context.state.remote:
-            *first, last = REASONING_EFFORTS
-            raise bad_request(
-                f"reasoning_effort must be {', '.join(first)} or {last} for {context.body.get('model')}, not {effort!r:.60}.",
-                param="reasoning_effort",
-            )
 
     @property
     def stop_sequences(self) -> tuple[str, ...]:
