@@ -136,11 +136,24 @@ def test_reply():
     pass
 """
 
+MISTYPED = """
+import pytest
+from together_adapters import Together
 
-def run(folder: Path, tests: str, *blocked: str) -> tuple[int, str]:
+@pytest.mark.togther
+def test_mistyped():
+    Together()
+
+@pytest.mark.together_record
+def test_another_marker():
+    pass
+"""
+
+
+def run(folder: Path, tests: str, *blocked: str, strict: bool = True) -> tuple[int, str]:
     """Runs tests like a user, without other plugins and without some packages."""
     (folder / "test_mine.py").write_text(tests)
-    options = ["-q", "-p", PLUGIN, "-p", "no:cacheprovider", "--strict-markers"]
+    options = ["-q", "-p", PLUGIN, "-p", "no:cacheprovider", *(["--strict-markers"] if strict else [])]
     code = BLOCK + f"import pytest; raise SystemExit(pytest.main({options}))"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TOGETHER_"))}
     done = subprocess.run(
@@ -191,6 +204,14 @@ def test_what_fails_with_the_marker(tmp_path: Path) -> None:
     assert "\n@pytest.mark.together cannot answer {'text': 'Paris.'}: a reply has no 'text'" in output
     assert "emulator.reply sets one" in output
     assert not any(words in output for words in ("exchange.py", "sync_driver.py", "resources/chat.py", "During handling"))
+
+
+def test_a_mistyped_marker_names_the_one_that_is_meant(tmp_path: Path) -> None:
+    status, output = run(tmp_path, MISTYPED, strict=False)
+    assert status == 1 and "1 failed, 1 passed" in output
+    assert output.count("@pytest.mark.togther starts no emulator: @pytest.mark.together does") == 1
+    assert "together_record starts" not in output
+    assert "a test gets its own by @pytest.mark.together" in output
 
 
 def test_without_the_extra_it_fails_in_one_line(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,7 @@ _DEFAULTS: dict[str, Any] = {
     "limits": None,
     "allow_unused": False,
 }
+_NEARNESS = 0.8  # "together_record" is less near
 _RUNNING = pytest.StashKey[tuple["Emulator", bool]]()
 
 
@@ -43,6 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Starts the emulator for tests that are marked: behind autouse fixtures, before those that the test names."""
+    for marker in item.iter_markers():
+        if _is_mistyped(marker.name) and not _is_registered(marker.name, item.config):
+            item.warn(
+                pytest.PytestUnknownMarkWarning(f"@pytest.mark.{marker.name} starts no emulator: @pytest.mark.together does")
+            )
     names = getattr(item, "fixturenames", None)
     if names is not None and _FIXTURE not in names and item.get_closest_marker("together"):
         named = set(inspect.signature(item.function).parameters) if isinstance(item, pytest.Function) else set()
@@ -61,6 +68,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         if not allows_unused and not is_replayed and (unused := emulator.unused):
             pytest.fail(_describe(unused), pytrace=False)
     return result
+
+
+@lru_cache
+def _is_mistyped(name: str) -> bool:
+    from difflib import get_close_matches
+
+    return name != "together" and bool(get_close_matches(name.lower(), ["together"], 1, _NEARNESS))
+
+
+def _is_registered(name: str, config: pytest.Config) -> bool:
+    return any(line.partition(":")[0].partition("(")[0].strip() == name for line in config.getini("markers"))
 
 
 def _describe(unused: Sequence[object]) -> str:

@@ -234,6 +234,8 @@ def environment_key(root: str, *, required: bool = False) -> str:
         "(keys: https://api.together.ai/settings/api-keys). To go on without a key, start the emulator, which prints the two "
         "variables to set: `together-adapters emulator`"
     )
+    if "PYTEST_CURRENT_TEST" in os.environ:
+        advice += "; a test gets its own by @pytest.mark.together"
     if _is_loopback(host):
         advice = "(the emulator and most servers of this machine take any word)"
     elif not _is_together(host):
