@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from tqdm import tqdm
 
 from together_adapters import (
     AsyncTogether,
@@ -39,6 +38,11 @@ from together_adapters import (
     TogetherError,
 )
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, alternatives, capabilities
+
+try:
+    from tqdm import tqdm
+except ModuleNotFoundError as missing:
+    raise SystemExit(f'{missing}: once, in the clone, `pip install ".[cookbook]"`; or `uv run cookbook/NAME.py`') from None
 
 if TYPE_CHECKING:
     from together_adapters.emulator import Emulator

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cookbook.conftest import run
 from tests.cookbook.warm import COOKBOOK
 from tests.requirements import PROJECT, imports, missing
 
@@ -45,3 +47,11 @@ def test_a_header_covers_the_imports(name: str) -> None:
 def test_an_extra_has_what_all_recipes_need() -> None:
     """For plain `python cookbook/NAME.py`."""
     assert missing(set().union(*map(modules, RECIPES)), ["together-adapters[cookbook]"]) == {}
+
+
+def test_a_recipe_without_its_packages_says_how_to_install_them(tmp_path: Path) -> None:
+    (tmp_path / "tqdm.py").write_text("raise ModuleNotFoundError(\"No module named 'tqdm'\")")
+    done = run("images_client", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("No module named 'tqdm'") and 'pip install ".[cookbook]"' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
