@@ -102,6 +102,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "too_few_samples": Rule(_E, "at least one row is needed"),
     "unknown_extension": Rule(_E, "name it .jsonl, .parquet or .csv, in lower case and uncompressed"),
     "not_json_lines": Rule(_E, "the service takes JSON Lines: UTF-8, uncompressed, one object per line"),
+    "form_not_trained": Rule(_E, "a row has text; or messages with roles; or prompt and completion; or input and two outputs"),
     "csv_not_for_finetune": Rule(_E, "write one JSON object per line into a .jsonl file"),
     "csv_not_for_purpose": Rule(_E, "CSV is for evaluations only; use .jsonl"),
     "csv_syntax": Rule(_E),

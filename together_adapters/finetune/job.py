@@ -313,6 +313,10 @@ def _path(file: PreparedFile | str | PathLike[str]) -> Path:
 
 def _check(path: Path, options: Mapping[str, Any]) -> DataReport:
     report = check_jsonl(path, **options)
+    if not report.ok:
+        from together_adapters.finetune.recognition import with_form  # and all formats
+
+        report = with_form(report, path)
     refuse_method(report, f"{path.name} was not uploaded: ")
     if not report.ok or not report.method_ok:
         raise InvalidDatasetError(f"{path.name} was not uploaded{way_on(report)}. {report.summary()}", report=report)

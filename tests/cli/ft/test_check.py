@@ -37,6 +37,21 @@ def test_issues_have_line_path_and_hint(run: Run, faulty: Path) -> None:
     assert {issue["line"] for issue in report["issues"]} == {2, 3}
 
 
+def test_a_form_that_prepare_converts_is_named(run: Run, tmp_path: Path) -> None:
+    langchain = {"messages": [{"type": "human", "content": "q"}, {"type": "ai", "content": "a"}]}
+    forms = {"langchain": langchain, "prompt_completion with the columns question, answer": {"question": "q", "answer": "a"}}
+    for form, row in forms.items():
+        (tmp_path / "x.jsonl").write_text(f"{json.dumps(row)}\n" * 3, "utf-8")
+        report = report_of(run("ft", "check", "x.jsonl", "--json", code=1))
+        (issue,) = report["issues"]
+        assert (issue["code"], report["errors"], report["rows"]) == ("form_not_trained", 1, 3)
+        prepare = "`together-adapters ft prepare x.jsonl -o x.train.jsonl` makes a training file of it"
+        assert issue["message"] == f"x.jsonl is of the form {form}: {prepare}"
+        run("ft", "prepare", "x.jsonl", "-o", "x.train.jsonl", "--overwrite")
+        submitted = run("ft", "submit", "x.jsonl", "--model", TRAINABLE, "--yes", code=1)
+        assert "form_not_trained" in submitted.out and "role_missing" not in submitted.out
+
+
 def test_stdin(run: Run, train: Path, faulty: Path) -> None:
     assert run("ft", "check", "-", input=train.read_text("utf-8")).out.startswith("stdin can be used")
     assert "json_syntax" in run("ft", "check", "-", input=faulty.read_text("utf-8"), code=1).out

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.finetune.formats.reading import examples, only_refusal, only_row, says, user
-from together_adapters.finetune import load
+from together_adapters.finetune import check_row, load
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.layouts.provider_messages import ROLES
 
@@ -113,6 +113,16 @@ def test_a_prompt_with_its_completion():
     assert "columns={'completion': 'COLUMN'} takes another" in only_refusal(missing).message
     assert only_refusal(load([{"prompt": "q", "completion": 5}])).code == "cell_not_text"
     assert only_refusal(load([{"prompt": None, "completion": "a"}], "prompt_completion")).code == "cell_missing"
+    with pytest.raises(SchemaDetectionError, match="the column answer is empty in all records"):
+        load([{"question": "q", "answer": ""}, {"question": "r", "answer": None}])
+
+
+def test_what_is_missing_is_named():
+    missing = only_refusal(load([{"mesages": [user(), says()]}], "messages"))
+    assert (missing.code, missing.message) == ("column_missing", "there is no column messages; the columns are mesages")
+    for message in ({"role": "assistant", "text": "a"}, {"role": "user", "text": "q"}):
+        (example,) = examples(load([{"messages": [message, says()]}], "messages"))
+        assert next(issue.code for issue in check_row(example.row)) == "content_missing"
 
 
 @pytest.mark.parametrize("name", [*ROLES, "Human", "GPT ", "Function Call", "FUNCTION-CALL", "ChatGPT"])

@@ -80,7 +80,12 @@ def check(
     with ExitStack() as stack, progress_bar("bytes") as bar:
         for file in files:
             path = stack.enter_context(local_file(file))
-            report = tables.in_flags(check_jsonl(path, train=train, progress=bar, **options), path, file)
+            report = check_jsonl(path, train=train, progress=bar, **options)
+            if not report.ok:
+                from together_adapters.finetune.recognition import with_form  # and all formats
+
+                report = with_form(report, path)
+            report = tables.in_flags(report, path, file)
             reports.append((tables.file_name(file), report))
             train = path if validation is not None else None
     failures = sum(not passes(report, fail_on) for _, report in reports)

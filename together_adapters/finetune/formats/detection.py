@@ -11,7 +11,14 @@ from typing import Any, Final
 from together_adapters.finetune.accounting import PAIRING, has_value, is_messages, meaning_of
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.column_names import ANSWERS as ANSWER_NAMES
-from together_adapters.finetune.formats.column_names import QUESTIONS, Reading, reading_of, sides_of, way_on
+from together_adapters.finetune.formats.column_names import (
+    QUESTIONS,
+    Reading,
+    is_question_or_answer,
+    reading_of,
+    sides_of,
+    way_on,
+)
 from together_adapters.finetune.formats.exports.langchain_files import is_langchain
 from together_adapters.finetune.formats.exports.message_trees import is_table
 from together_adapters.finetune.formats.function_calling import is_calls, is_chat_text
@@ -183,8 +190,17 @@ def _is_complete(record: Any, columns: Mapping[tuple[str, ...], tuple[str, ...]]
     return all(has_value(record.get(name)) and not is_empty_json(record.get(name)) for name in names)
 
 
+def _empty_column(columns: Sequence[str], names: tuple[str, ...]) -> str | None:
+    """Returns the column without a value, of all names, whose values would make questions and answers of the records."""
+    if len(columns) == len(names) or reading_of(names) is None:
+        return None
+    return next((name for name in names if name not in columns and is_question_or_answer(name)), None)
+
+
 def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionError:
     """Returns the error for records of which no format is known, with the way on."""
+    if column := _empty_column(columns, tuple(map(str, record))):
+        return _error(f"the column {column} is empty in all records: fill it")
     with_columns = f" with the columns {', '.join(columns[:20])}" if columns else ""
     if sides := sides_of(columns):
         names = " and ".join(map(repr, sides))

@@ -21,7 +21,7 @@ from together_adapters.finetune.formats.layouts.provider_messages import (
 )
 from together_adapters.finetune.formats.layouts.text_calls import may_be_marked, may_hold_calls
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import require, require_record
+from together_adapters.finetune.readers.fields import require, require_record, without_value
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 from together_adapters.finetune.rules import MESSAGE_KEYS
 
@@ -123,7 +123,7 @@ def messages_in(record: Row, column: str = "messages") -> list[Any]:
     """Returns the messages in a column, which may hold them as JSON text."""
     messages = parsed(record.get(column), column)
     if messages is None:
-        raise Unconvertible("cell_missing", f"the column {column} is empty", column)
+        raise without_value(record, column)
     return list(require(messages, (list, tuple), "messages_not_list", f"{column} must be a list", column))
 
 
@@ -255,6 +255,8 @@ def _read(builder: ConversationBuilder, message: Row) -> None:
     else:
         fields |= {key: message[key] for key in ("tool_calls", "tool_call_id", "reasoning") if message.get(key)}
         builder.add(role, content, **fields)
+    if content is None and "content" not in message and builder.messages[-1].get("content", "") is None:
+        del builder.messages[-1]["content"]  # validation says that it is missing, and not that it is null
 
 
 def _with_own_names(builder: ConversationBuilder, message: Row, fields: Row) -> Row:

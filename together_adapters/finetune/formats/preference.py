@@ -13,7 +13,7 @@ from together_adapters.finetune.formats.layouts.provider_messages import role_of
 from together_adapters.finetune.formats.layouts.text_calls import has_tagged_calls
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, messages_in, read_messages, with_columns
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import require, require_record
+from together_adapters.finetune.readers.fields import require, require_record, without_value
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _OUTPUTS: Final = ("preferred_output", "non_preferred_output")
@@ -180,7 +180,7 @@ def _chat(record: Row, column: str, has_prompt: bool) -> list[Any]:
     """Returns the messages of `chosen` or `rejected`."""
     value = record.get(column)
     if value is None:
-        raise Unconvertible("cell_missing", f"the column {column} is empty", column)
+        raise without_value(record, column)
     if isinstance(value, str) and value.startswith("[{"):
         value = parsed(value, column)
     if isinstance(value, str):

@@ -82,8 +82,16 @@ def text_of(record: Row, column: str) -> str:
     if type(value) is str:
         return value
     if value is None:
-        raise Unconvertible("cell_missing", f"the column {column} is empty", column)
+        raise without_value(record, column)
     raise Unconvertible("cell_not_text", f"the column {column} must hold a text, not {kind_of(value)}", column, value)
+
+
+def without_value(record: Row, column: str) -> Unconvertible:
+    """Returns the refusal of a record whose column is empty, or is none of its columns."""
+    if column in record:
+        return Unconvertible("cell_missing", f"the column {column} is empty", column)
+    columns = ", ".join(map(str, record))[:200] or "none"
+    return Unconvertible("column_missing", f"there is no column {column}; the columns are {columns}", column)
 
 
 def with_extras(

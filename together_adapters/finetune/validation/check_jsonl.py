@@ -144,9 +144,11 @@ def _kind_of(path: Path) -> FileKind | None:
 
 
 def _way_on(checker: FileChecker, path: Path) -> str:
+    return conversion_of(path) if checker.options.purpose == "fine-tune" else ""
+
+
+def conversion_of(path: Path) -> str:
     """Returns how a training file is made of a file that `load` reads."""
-    if checker.options.purpose != "fine-tune":
-        return ""
     new = path.with_name(f"{path.name.partition('.')[0] or 'data'}.train.jsonl")
     return f": write_jsonl(load({str(path)!r}), {str(new)!r}) makes a training file of it"
 
