@@ -104,7 +104,7 @@ class NewColumn(ABC):
 
     @abstractmethod
     def _types(self) -> dict[str, Any]:
-        """Returns the new columns, but for that of errors."""
+        """Returns the new columns, without that of errors."""
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def run(
 
     Returns:
         A result for each input, to be iterated over: `index`, `id`, `response` or `error`. Failed requests raise nothing; when a run that
-        has ended is started again, they are sent again, but for those that were refused for their content.
+        has ended is started again, they are sent again, except those that were refused for their content.
 
     Raises:
         BudgetExceededError: The run may cost more than `max_price`, or than the budget of the client's control leaves.
