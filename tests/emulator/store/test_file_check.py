@@ -101,7 +101,7 @@ def test_invalid_files(tmp_path: Path) -> None:
     assert check_file(table, "csv", "eval") == {"valid": True, "nlines": 2}
     assert check_file(table, "csv", "fine-tune")["valid"] is False
     table.write_text("a,b\n1\n")
-    assert check_file(table, "csv", "eval")["error"] == "Line 2: the row has 1 cells, the header 2"
+    assert check_file(table, "csv", "eval")["error"] == "Line 2: the row has 1 cell, the header 2"
 
 
 def test_tokenized_data(tmp_path: Path) -> None:

@@ -259,7 +259,9 @@ def _check_csv(path: Path) -> dict[str, Any]:
             return invalid_report(f"The file is not CSV: {error}")
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
-            return invalid_report(f"Line {number}: the row has {len(row)} cells, the header {len(header)}", nlines=len(rows))
+            return invalid_report(
+                f"Line {number}: the row has {len(row)} cell{'s' * (len(row) != 1)}, the header {len(header)}", nlines=len(rows)
+            )
     return {"valid": True, "nlines": len(rows)} if rows else invalid_report("The file has no rows.", nlines=0)
 
 
