@@ -69,6 +69,40 @@ def test_answer_quotes_and_cites_the_best_sentence(chat: Chat, form: str, questi
     assert all(part in text for part in quotations)
 
 
+TEXTS = ("Boats float on water. They have a keel.", "Otters eat crabs every day.", "Beavers build dams of wood.")
+FORMS = {
+    "Source: {0}.txt\nContent: {1}": "2.txt",
+    "Source: {{'source': '{0}.txt', 'page': 7}}\nContent: {1}": "2.txt",
+    "Source ID: {0}\nArticle Title: Animals\nArticle Snippet: {1}": "2",
+    "Document {0}:\n{1}": "2",
+    '<document id="{0}" source="a.txt">\n{1}\n</document>': "2",
+    '<document index="{0}">\n<source>a.txt</source>\n<document_content>\n{1}\n</document_content>\n</document>': "2",
+    "[{0}.txt] {1}": "2.txt",
+    "file_path: {0}.txt\n\n{1}": "2.txt",
+    "{0}. {1}": "2",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_passages_that_are_cited(chat: Chat, form: str) -> None:
+    context = "\n\n".join(form.format(i, text) for i, text in enumerate(TEXTS, 1))
+    question = f"Context:\n{context}\n\nQuestion: What do otters eat?"
+    system = {"role": "system", "content": "Answer from the context. Cite your sources."}
+    answer = f"Otters eat crabs every day [{FORMS[form]}]."
+    assert chat.text([system, {"role": "user", "content": question}]) == answer
+    if not form.startswith("{0}."):  # a list without a label may be one of rules
+        in_system = {"role": "system", "content": f"Cite your sources.\n\n{context}"}
+        assert chat.text([in_system, {"role": "user", "content": "What do otters eat?"}]) == answer
+
+
+@pytest.mark.parametrize("form", ["[{0}.txt] {1}", "{0}. {1}", '<document id="{0}">\n{1}\n</document>'])
+def test_other_forms_are_not_cited_where_the_prompt_does_not_ask(chat: Chat, form: str) -> None:
+    context = "\n\n".join(form.format(i, text) for i, text in enumerate(TEXTS, 1))
+    answer = chat.text(f"Context:\n{context}\n\nQuestion: What do otters eat?")
+    assert "Otters eat crabs every day." in answer
+    assert "[2]" not in answer
+
+
 def test_question_that_the_context_does_not_answer(chat: Chat) -> None:
     answer = chat.text(f"Context:\n{PASSAGES}\n\nQuestion: What is the capital of Mongolia?")
     assert answer.startswith("I don't know")

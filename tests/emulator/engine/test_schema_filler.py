@@ -67,6 +67,42 @@ def fill_schema(chat: Chat, prompt: str, schema: dict[str, Any], nested: bool = 
     return json.loads(chat.text(prompt, response_format={"type": "json_schema", **form}))
 
 
+SENTENCE = "Otters eat crabs every day."
+PASSAGES = "Context:\n[1] Boats have 50 oars.\n\n[2] Otters eat crabs every day.\n\n[3] Beavers build 9 dams.\n\nQuestion: "
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "citations"),
+    [
+        ("citations", {"type": "integer"}, [2]),
+        ("source_ids", {"type": "string"}, ["2"]),
+        ("references", {"$ref": "#/$defs/Citation"}, [{"source_id": 2, "quote": SENTENCE}]),
+    ],
+)
+def test_citations_are_of_the_answer(chat: Chat, name: str, item: Any, citations: list[Any]) -> None:
+    citation = {
+        "type": "object",
+        "properties": {"source_id": {"type": "integer"}, "quote": {"type": "string"}},
+        "required": ["source_id", "quote"],
+    }
+    properties = {"answer": {"type": "string"}, name: {"type": "array", "items": item}}
+    schema = {"type": "object", "properties": properties, "required": list(properties), "$defs": {"Citation": citation}}
+    value = fill_schema(chat, f"{PASSAGES}What do otters eat?", schema)
+    assert value == {"answer": "Otters eat crabs every day [2].", name: citations}
+    assert fill_schema(chat, f"{PASSAGES}Who reigns in Norway?", schema)[name] == []
+    named = PASSAGES.replace("[1]", "Source: a.txt\nContent:").replace("[2]", "Source: b.txt\nContent:")
+    assert fill_schema(chat, f"{named}What do otters eat?", schema)[name] == (["b.txt"] if "string" in str(item) else citations)
+
+
+def test_numbers_are_no_citations_without_passages(chat: Chat) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"references": {"type": "array", "items": {"type": "integer"}}},
+        "required": ["references"],
+    }
+    assert fill_schema(chat, "The order has the references 41 and 52.", schema) == {"references": [41, 52]}
+
+
 @pytest.mark.parametrize("nested", [True, False])
 def test_values_come_from_the_prompt(chat: Chat, nested: bool) -> None:
     value = fill_schema(chat, "Extract: Alice Smith is 30 years old, reach her at alice@x.org", PERSON, nested)

@@ -76,6 +76,28 @@ def test_words_that_ask_are_no_arguments(chat: Chat, prompt: str, called: Any, a
     assert chat.calls(prompt, tools=[called]) == [(called["function"]["name"], arguments)]
 
 
+CONVERT = tool("convert", "Convert an amount of money", amount={"type": "number"}, currency=STRING)
+CHANGE = tool("convert", "Convert an amount of money", amount={"type": "number"}, from_currency=STRING, to_currency=STRING)
+
+
+@pytest.mark.parametrize("prompt", ["Convert 20 euros to USD.", "Convert 20 EUR to USD", "convert 20 EUR into USD please"])
+def test_name_in_capitals_is_an_argument_before_other_words(chat: Chat, prompt: str) -> None:
+    assert chat.calls(prompt, tools=[CONVERT]) == [("convert", {"amount": 20, "currency": "USD"})]
+
+
+def test_both_names_of_a_conversion(chat: Chat) -> None:
+    arguments = {"amount": 20, "from_currency": "EUR", "to_currency": "USD"}
+    assert chat.calls("Convert 20 EUR to USD", tools=[CHANGE]) == [("convert", arguments)]
+
+
+def test_answer_says_that_no_tool_fits(chat: Chat) -> None:
+    story = "Tell me a story"
+    assert "The tool offered does not share enough words with the request" in chat.text(story, tools=[WEATHER])
+    assert "None of the 2 tools offered shares enough words" in chat.text(story, tools=[WEATHER, ADD])
+    assert "tool" not in chat.text(story)
+    assert "tool" not in chat.text(story, tools=[WEATHER], tool_choice="none")
+
+
 def test_tool_choice(chat: Chat) -> None:
     named = {"type": "function", "function": {"name": "add"}}
     assert [name for name, _ in chat.calls("Hello!", tools=[WEATHER, ADD], tool_choice=named)] == ["add"]

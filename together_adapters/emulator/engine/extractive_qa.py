@@ -73,9 +73,26 @@ def is_vague(question: str) -> bool:
 
 
 def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3, *, strict: bool = False) -> str:
-    """Answers with the best sentences of some passages, each with the number of its passage before its full stop.
+    """Answers with the `best_sentences` of some passages, each with the label of its passage before its full stop."""
+    return with_citations(best_sentences(question, passages, max_sentences, strict=strict))
 
-    The answer is empty when the passages do not contain the words of the question; if `strict`, when they lack any that says much, or the
+
+def with_citations(selection: Sequence[Sentence]) -> str:
+    """Sentences as one text, each with the label of its passage, if it has one, before its full stop."""
+    return " ".join(map(_with_citation, selection))
+
+
+def _with_citation(sentence: Sentence) -> str:
+    if not sentence.label:
+        return sentence.text
+    end = len(sentence.text) - sentence.text.endswith((".", "!", "?"))
+    return f"{sentence.text[:end]} [{sentence.label}]{sentence.text[end:]}"
+
+
+def best_sentences(question: str, passages: Sequence[Passage], max_sentences: int = 3, *, strict: bool = False) -> list[Sentence]:
+    """The sentences of some passages that answer a question best.
+
+    There are none when the passages do not contain the words of the question; if `strict`, when they lack any that says much, or the
     quantity that it asks for.
     """
     terms, is_counted = _terms(content(question)), asks_for_quantity(question)
@@ -85,7 +102,7 @@ def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3, *,
         texts = [tuple(filter(None, [" ".join(passage.text.split())[:400]])) for passage in passages]
     quotations = [quotation for i, passage in enumerate(passages) for quotation in _quotations(texts[i], passage.label, i)]
     if is_vague(question) or not quotations:
-        return ""
+        return []
     matches = list(_matches(terms, quotations, passages, is_counted))
     ranking = sorted(range(len(quotations)), key=lambda i: (-matches[i].score, i))
     best = matches[ranking[0]].score
@@ -102,8 +119,7 @@ def quote(question: str, passages: Sequence[Passage], max_sentences: int = 3, *,
             selection += quotation
     first_passage = quotations[ranking[0]][0].passage
     # Sentences of one passage read best in their own order.
-    answer = sorted(selection, key=lambda s: (s.passage != first_passage, s.passage, s.position))
-    return " ".join(re.sub(r"([.!?]?)$", rf" [{s.label}]\1", s.text, count=1) if s.label else s.text for s in answer)
+    return sorted(selection, key=lambda s: (s.passage != first_passage, s.passage, s.position))
 
 
 def _matches(

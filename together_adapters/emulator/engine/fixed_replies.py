@@ -7,6 +7,7 @@ from typing import Final
 
 from together_adapters.emulator.engine.extractive_qa import topic
 
+SAYS_NOTHING_ELSE: Final = "This is a local emulator: it answers only from the content of a request."
 _REPEAT: Final = (
     r"(?:say|repeat(?: after me)?|(?:reply|respond|answer) with|output|echo)[:,]? (?:exactly |only |just |the words? )*"
 )
@@ -41,4 +42,4 @@ def fixed_reply(text: str) -> str:
     if not re.search(r"\w", quotation):
         return "There is nothing to answer in this message."
     verb = "You asked" if quotation.endswith("?") else "You wrote"
-    return f'{verb}: "{quotation}" This is a local emulator: it answers only from the content of a request.'
+    return f'{verb}: "{quotation}" {SAYS_NOTHING_ELSE}'

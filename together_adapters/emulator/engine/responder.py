@@ -12,8 +12,15 @@ from typing import Any, Final
 
 from together_adapters.emulator.conversation import Conversation, Message, ParsedToolCall, Scores
 from together_adapters.emulator.engine import regex_generator, schema_filler
-from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_messages, quote, topic
-from together_adapters.emulator.engine.fixed_replies import fixed_reply, standalone_question
+from together_adapters.emulator.engine.extractive_qa import (
+    NOT_FOUND,
+    answer_from_messages,
+    best_sentences,
+    quote,
+    topic,
+    with_citations,
+)
+from together_adapters.emulator.engine.fixed_replies import SAYS_NOTHING_ELSE, fixed_reply, standalone_question
 from together_adapters.emulator.engine.passage_ranking import answer_decision_prompt, answer_ranking_prompt
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
 from together_adapters.emulator.engine.tool_calls import choose_tool_calls, parse_tools
@@ -24,6 +31,7 @@ _MAY_REFUSE: Final = re.compile(  # what a prompt says of questions that the con
     r"\bif (?:you|the|they|there|no)\b[^.\n]{0,80}(?:\b(?:not|no|cannot)\b|n.t\b)[^.\n]{0,80}\b(?:say|tell|reply|answer|respond)\b",
     re.IGNORECASE,
 )
+_CITATION_SCHEMA: Final = re.compile(r"'\w*(?:citation|source|reference|quote)\w*':", re.IGNORECASE)
 _BLANKS: Final = re.compile(r"\s{100,}")
 
 
@@ -56,7 +64,16 @@ def respond(conversation: Conversation, body: dict[str, Any]) -> ModelReply:
     parallel = body.get("parallel_tool_calls") is not False
     if tool_calls := choose_tool_calls(conversation, tools, body.get("tool_choice"), parallel):
         return ModelReply(tool_calls=tuple(tool_calls))
-    return _reply_with_text(conversation, body.get("response_format"))
+    reply = _reply_with_text(conversation, body.get("response_format"))
+    if (
+        not tools
+        or body.get("tool_choice") == "none"
+        or conversation.previous_calls
+        or not reply.text.endswith(SAYS_NOTHING_ELSE)
+    ):
+        return reply
+    none = "The tool offered does not share" if len(tools) == 1 else f"None of the {len(tools)} tools offered shares"
+    return replace(reply, text=f"{reply.text} {none} enough words with the request to be called.")
 
 
 def respond_to_prompt(prompt: str, body: dict[str, Any]) -> ModelReply:
@@ -115,9 +132,13 @@ def _follow_schema(conversation: Conversation) -> str:
 
 
 def _fill(schema: dict[str, Any], conversation: Conversation, text: str) -> str:
-    prompt = parse_prompt(conversation)
-    answer = _quote_tool_results(conversation) or quote(prompt.question, prompt.passages) or _default_answer(prompt, conversation)
-    return json.dumps(schema_filler.fill(schema, text, answer, conversation.full_prompt), ensure_ascii=False)
+    prompt = parse_prompt(conversation, bool(_CITATION_SCHEMA.search(str(schema))))
+    sentences = best_sentences(prompt.question, prompt.passages)
+    answer = _quote_tool_results(conversation) or with_citations(sentences) or _default_answer(prompt, conversation)
+    quotations = sentences if any(passage.label for passage in prompt.passages) else None
+    return json.dumps(
+        schema_filler.fill(schema, text, answer, conversation.full_prompt, quotations=quotations), ensure_ascii=False
+    )
 
 
 def _default_answer(prompt: ParsedPrompt, conversation: Conversation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -14,7 +14,7 @@ from itertools import chain, islice, product
 from string import ascii_lowercase, digits
 from typing import TYPE_CHECKING, Any, Final
 
-from together_adapters.emulator.engine.extractive_qa import is_vague, topic
+from together_adapters.emulator.engine.extractive_qa import Sentence, is_vague, topic
 from together_adapters.emulator.engine.prompt_parser import find_question
 from together_adapters.emulator.engine.regex_generator import generate_matches
 from together_adapters.emulator.engine.regular_expressions import compile_regex
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _MAX_VALUES, _MAX_RECORD_VALUES = 5_000, 2_000  # the second of the records that a text may have; others are not looked for
 _MAX_BRANCHES, _MAX_LENGTH, _MAX_ITEMS = 100, 100_000, 1_000
 _ANSWER_FIELD, _NUMBER_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("answer", "number"))
+_CITATION_FIELD, _QUOTE_FIELD, _SOURCE_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("citation", "quote", "source"))
 _HINTS: Final = {  # the types, with keywords that suggest one where a schema names none
     "object": r"ropert|required", "array": r"[iI]tems|ontains", "number": r"imum|multipleOf", "string": "", "integer": "$^", "boolean": "$^", "null": "$^",
 }  # fmt: skip
@@ -49,17 +50,27 @@ Option = tuple[Any, str]  # a constant of a schema, and its description
 Others = tuple[Any, ...]  # values from which the new one must differ
 
 
-def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "", name: str = "") -> Any:
+def fill(
+    schema: Any,
+    text: str,
+    answer: str = "",
+    full_prompt: str = "",
+    name: str = "",
+    quotations: Sequence[Sentence] | None = None,
+) -> Any:
     """Returns a value that is valid under a schema, from `text`; raises `Unsatisfiable` if none is found.
 
     Fields such as `summary` get `answer`, which is prose; verdicts depend on `full_prompt`, with its context. The words of `name`, which is
-    that of a tool, and of the title of the schema are no values.
+    that of a tool, and of the title of the schema are no values. `quotations` are what citations name, where the prompt has passages with
+    labels.
     """
     from together_adapters.emulator.engine.json_schema import JsonSchema
 
     json_schema = JsonSchema(schema)
     title = schema.get("title") if isinstance(schema, dict) else None
-    filler = SchemaFiller(json_schema, ValueExtractor(text), answer or text, full_prompt or text, f"{name} {title or ''}")
+    filler = SchemaFiller(
+        json_schema, ValueExtractor(text), answer or text, full_prompt or text, f"{name} {title or ''}", quotations
+    )
     try:
         return filler.fill(json_schema.root)[0]
     except RecursionError:
@@ -96,6 +107,7 @@ class SchemaFiller:
     answer: str
     full_prompt: str
     name: str = ""
+    quotations: Sequence[Sentence] | None = None
     budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_VALUES)))
     record_budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_RECORD_VALUES)))
 
@@ -259,6 +271,8 @@ class SchemaFiller:
         if minimum > _MAX_ITEMS:
             raise Unsatisfiable("minItems", name)
         prefix = max((len(_prefix(part)) for part in parts), default=0)
+        if not prefix and (citations := self._citations(_item_schema(parts, 0), name, references)) is not None:
+            yield citations, CERTAIN
         is_unique = any(part.get("uniqueItems") for part in parts)
         with_contains = [part for part in parts if "contains" in part]
         contains = [part["contains"] for part in with_contains for _ in range(min(int(part.get("minContains", 1)), _MAX_ITEMS))]
@@ -294,6 +308,26 @@ class SchemaFiller:
                 failure = failure or error
         if failure:
             raise failure
+
+    def _citations(self, schema: Any, name: str, references: References) -> list[Any] | None:
+        """The citations of the answer, for a list of labels, or of objects with a label and a quotation; None for other lists."""
+        if self.quotations is None:
+            return None
+        parts, inner_references = next(self.json_schema.branches(schema, references), ([], references))
+        kind = next(iter(_types(parts)), "")
+        if kind == "object":
+            keys = list(dict.fromkeys(key for part in parts for key in part.get("properties", ())))
+            quote = next(filter(_QUOTE_FIELD.search, keys), "")
+            source = next((key for key in keys if key != quote and _SOURCE_FIELD.search(key)), "")
+            if not quote or not source:
+                return None
+            schemas = {key: _property_schema(parts, key) for key in keys}
+            others = {key: self.fill(schemas[key], key, inner_references)[0] for key in keys if key not in (quote, source)}
+            is_text = not (isinstance(schemas[source], dict) and schemas[source].get("type") in ("integer", "number"))
+            return [{**others, source: _label(each, is_text), quote: each.text} for each in self.quotations]
+        if kind not in ("integer", "number", "string") or not _CITATION_FIELD.search(name):
+            return None
+        return list(dict.fromkeys(_label(each, kind == "string") for each in self.quotations))
 
     def _items_of_text(self, schema: Any, name: str, references: References) -> list[Any]:
         """The items of a list that the text offers."""
@@ -371,7 +405,12 @@ class SchemaFiller:
         return (value, confidence) if confidence > GUESS else (self._subject(name), GUESS)
 
     def _subject(self, name: str) -> str:
-        """What the text is about, without the words by which it asks, those of the tool and the field, and numbers if these have fields."""
+        """A name in capitals, else what the text is about without the words by which it asks and those of the tool and the field.
+
+        Without numbers, too, if these have fields.
+        """
+        if proper_name := self.extractor.proper_name():
+            return proper_name
         text = content(self.extractor.text[:2_000])
         text = NUMBER.sub(" ", text) if self._has_numbers else text
         own = {stem(word) for word in words(separate_words(f"{self.name} {name}").replace("_", " "))}
@@ -383,6 +422,13 @@ class SchemaFiller:
         question = find_question(self.full_prompt[-20_000:])
         context = self.full_prompt.replace(question, " ")[:200_000]
         return "yes" if coverage(stems(content(question)), stems(context)) >= 0.4 and not is_vague(question) else "no"
+
+
+def _label(sentence: Sentence, is_text: bool) -> str | int:
+    """The label of the passage of a sentence; a number where none but numbers are valid: its place if the label is a name."""
+    if is_text:
+        return sentence.label
+    return int(sentence.label) if sentence.label.isdigit() else sentence.passage + 1
 
 
 def _part_options(parts: list[Part]) -> list[Option]:

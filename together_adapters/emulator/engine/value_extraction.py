@@ -94,6 +94,15 @@ class ValueExtractor:
             return value, CERTAIN if kind == "request" else LIKELY
         return (one_line(self.text), LIKELY) if kind == "request" else ("", GUESS)
 
+    def proper_name(self) -> str:
+        """A name that no field has yet, and that is more than the first word of a sentence: one after `to` or `into`, else the first."""
+        names = [name for name in self.names[:50] if name not in self.used]
+        names = [name for name in names if name.isupper() or not self._follows(r"(?:^|[.!?]\s+)", name)]
+        return next((name for name in names if self._follows(r"\b(?:in)?to ", name)), names[0] if names else "")
+
+    def _follows(self, before: str, name: str) -> bool:
+        return re.search(rf"{before}{re.escape(name)}(?!\w)", self.text) is not None
+
     def number(self, name: str, integer: bool) -> tuple[float | int, Confidence]:
         """Finds a number for a field: one beside its name, else the first unused one."""
         name = name[:60]
@@ -151,7 +160,7 @@ class ValueExtractor:
     def _locations(self, name: str) -> list[str]:
         """The proper names after a preposition that suits the field's name."""
         default = r"in|at|for|near|from|to|of|around|over|about|visit(?:ing)?"
-        prepositions = WORDS["prepositions"].get(name.rsplit("_", 1)[-1], default)
+        prepositions = next(filter(None, map(WORDS["prepositions"].get, name.split("_"))), default)
         return [location for location in self.names if re.search(rf"\b(?:{prepositions})\s+{re.escape(location)}", self.text)]
 
     def _use(self, values: list[str]) -> str:
