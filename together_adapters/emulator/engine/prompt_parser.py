@@ -60,7 +60,8 @@ _CITES: Final = re.compile(
 )
 # Marks of passages that are cited only where the prompt asks for it.
 _ELEMENT: Final = re.compile(
-    r"<(document|doc|source|passage|chunk|article|snippet|result)\b([^>\n]*)>(.*?)</\1>", re.DOTALL | re.IGNORECASE
+    r"<(document|doc|source|passage|chunk|article|snippet|result)\b([^>\n]{0,500})>((?:(?!<\1\b).)*?)</\1>",
+    re.DOTALL | re.IGNORECASE,
 )
 _ELEMENT_LABELS: Final = (
     re.compile(r"\b(?:id|index|number)=[\"']?([^\"'\s>]+)", re.IGNORECASE),
@@ -70,7 +71,7 @@ _ELEMENT_LABELS: Final = (
 _INNER_TAG: Final = re.compile(r"</?(?:id|source|title|content|document_content|page_content|text)>", re.IGNORECASE)
 _CONTENT: Final = re.compile(r"^[ \t]*(?:article )?(?:page_)?(?:content|snippet)[ \t]*:[ \t]*", re.MULTILINE | re.IGNORECASE)
 _NAMES: Final = (
-    re.compile(r"^[ \t]*\[(?:source: ?)?([^\]\[\n]*[^\W\d][^\]\[\n]*)\](?!\():?[ \t]*", re.MULTILINE | re.IGNORECASE),
+    re.compile(r"^[ \t]*\[(?:source: ?)?([^\]\[\n]{0,100}[^\W\d][^\]\[\n]{0,100})\](?!\():?[ \t]*", re.MULTILINE | re.IGNORECASE),
     re.compile(r"^[ \t]*(?:source|document|file(?:[ _]?name|_path)?|url)[ \t]*:[ \t]*(\S[^\n]*)\n", re.MULTILINE | re.IGNORECASE),
 )
 _METADATA_SOURCE: Final = re.compile(r"[\"'](?:source|file_name|file_path)[\"']: [\"']([^\"']+)")

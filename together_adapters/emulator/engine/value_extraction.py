@@ -96,7 +96,7 @@ class ValueExtractor:
 
     def proper_name(self) -> str:
         """A name that no field has yet, and that is more than the first word of a sentence: one after `to` or `into`, else the first."""
-        names = [name for name in self.names[:50] if name not in self.used]
+        names = [name for name in self.names[:20] if name not in self.used]
         names = [name for name in names if name.isupper() or not self._follows(r"(?:^|[.!?]\s+)", name)]
         return next((name for name in names if self._follows(r"\b(?:in)?to ", name)), names[0] if names else "")
 
