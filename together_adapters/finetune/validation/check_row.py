@@ -113,19 +113,16 @@ def validate_training_row(findings: RowFindings, row: dict[str, Any]) -> None:
     elif findings.format == "preference":
         check_preference(findings, row)
     elif findings.format == "instruction":
-        prompt = check_content(findings, row["prompt"], "prompt", "user")
-        if prompt is not None and prompt.blank:  # a warning: models also learn to write without a question
-            findings.add("content_blank", "prompt", f"the prompt is {'empty' if prompt.empty else 'only white space'}")
-        _check_trained(findings, row, "completion", "assistant")
-    else:
-        _check_trained(findings, row, "text", "user")
-
-
-def _check_trained(findings: RowFindings, row: dict[str, Any], column: str, role: str) -> None:
-    """Checks a column whose text is trained on."""
-    before = findings.chars
-    refuse_blank(findings, check_content(findings, row[column], column, role), column, f"the {column}")
-    findings.trained_chars += findings.chars - before
+        check_content(findings, row["prompt"], "prompt", "user")
+        before = findings.chars
+        refuse_blank(
+            findings, check_content(findings, row["completion"], "completion", "assistant"), "completion", "the completion"
+        )
+        findings.trained_chars += findings.chars - before
+    else:  # the service takes an empty text, too
+        before = findings.chars
+        check_content(findings, row["text"], "text", "user")
+        findings.trained_chars += findings.chars - before
 
 
 def _check_sample_weight(findings: RowFindings, weight: Any) -> None:
