@@ -43,9 +43,8 @@ _CHARACTERS_PER_TOKEN: Final = 4
 _REFUSALS: Final = (ConfigurationError, BudgetExceededError)
 ONE_REQUEST: Final[Amount] = {"request": 1}
 """The amount of what is sold by the token: a price may be by the request."""
-NOTHING: Final[Amount] = {}
+_EMPTY: Final[Mapping[str, Any]] = {}
 NO_TOKENS: Final = Tokens()
-NO_HEADERS: Final[Mapping[str, Any]] = {}
 
 operation_here: ContextVar[ManyRequests | None] = ContextVar("together-adapters-operation", default=None)
 """The operation of several requests that is under way here."""
@@ -55,7 +54,7 @@ class OperationMeter(ABC):
     """One operation of a user: a reservation of the budget at first, a row of the ledger at last."""
 
     tokens: Tokens | None = None  # that were used
-    amount: Amount = NOTHING  # of what is not sold by the token
+    amount: Amount = _EMPTY  # of what is not sold by the token
     attempts = 0
     waited = 0.0
     status: int | None = None
@@ -329,7 +328,7 @@ class RequestMeter(OperationMeter):
             self.status = outcome.status
             if _may_have_cost(outcome):
                 self._count_estimate()
-            self._release(outcome.status, NO_HEADERS)
+            self._release(outcome.status, _EMPTY)
             return
         self.status = status = outcome.status_code
         headers = outcome.headers
@@ -386,7 +385,7 @@ class RequestMeter(OperationMeter):
             self.attempts += 1
             self.waited += turn.waited
             self._count_estimate()
-            self._release(None, NO_HEADERS)
+            self._release(None, _EMPTY)
         elif turn is not None:
             self.waited += turn.waited
             turn.cancel()
@@ -398,7 +397,7 @@ class RequestMeter(OperationMeter):
                 self.amount, is_estimated = estimates.final_amount(self.kind, self.estimated_amount, self._value)
                 self.is_estimated = self.is_estimated or is_estimated
             return None
-        body = NO_HEADERS if self._is_open or self._usage else self._parsed_body()
+        body = _EMPTY if self._is_open or self._usage else self._parsed_body()
         usage = self._usage or estimates.usage_tokens(body.get("usage"))
         if usage is None:
             count = max(self._chunks, self._characters // _CHARACTERS_PER_TOKEN) or estimates.answer_tokens(body)
