@@ -24,8 +24,7 @@ def running() -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(running: Emulator) -> Iterator[Emulator]:
-    running.clear()
-    running._state.stores.jobs.clear()  # or their models would be in the list of models
+    running.reset()
     defaults = {name: getattr(Behaviour(), name) for name in Behaviour.__dataclass_fields__}
     with running.behave(**defaults):
         yield running

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -203,6 +205,63 @@ def test_calls_that_are_cancelled_at_any_moment_leave_nothing(raw_server: RawSer
                 assert await eventually_async(lambda: has_not_grown(before)), (before, counts())
 
     run(backend, main)
+
+
+def _is_open(file: Path) -> bool:
+    links = Path("/proc/self/fd")
+    for number in os.listdir(links):
+        with suppress(OSError):  # closed meanwhile
+            if os.readlink(links / number) == str(file):
+                return True
+    return False
+
+
+@TRIO_NAMES_GENERATORS
+@pytest.mark.parametrize("moment", ["sent", "read"])
+@pytest.mark.parametrize("backend", [*BACKENDS, "asyncio task"])
+def test_a_cancelled_upload_closes_its_file(raw_server: RawServer, tmp_path: Path, backend: str, moment: str) -> None:
+    file = tmp_path / "part"
+    with file.open("wb") as sparse:
+        sparse.truncate(1 << 26)  # more than the sockets hold of a body that nobody reads
+    raw_server.answer(raw_server.hang)
+    reads: list[int] = []
+
+    def on_read(position: int) -> None:
+        reads.append(position)
+        if moment == "read":
+            time.sleep(0.3)
+
+    def upload() -> Flow[Any]:
+        yield Call("PUT", "/v1/part", lambda response: None, FileRange(file, 0, 1 << 26, on_read))
+
+    async def cancel(stop: Callable[[], object]) -> None:
+        while not (reads if moment == "read" else _is_open(file)):
+            await anyio.sleep(0.01)
+        await anyio.sleep(0.1)
+        stop()
+
+    async def main() -> None:
+        url = raw_server.base_url if moment == "read" else f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with ta.AsyncTogether(api_key=KEY, base_url=url, max_retries=0) as client:
+            if backend == "asyncio task":  # not shielded from the thread that reads
+                task = asyncio.create_task(client.perform(upload()))
+                await cancel(task.cancel)
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(lambda: client.perform(upload()))
+                    await cancel(group.cancel_scope.cancel)
+            if moment == "read":
+                await anyio.sleep(0.5)  # until the thread has read
+            assert not _is_open(file)
+
+    gc.disable()  # the file is not closed because a collection happens to come
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            run(backend.split(maxsplit=1)[0], main)
+    finally:
+        gc.enable()
 
 
 @TRIO_NAMES_GENERATORS

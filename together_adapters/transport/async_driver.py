@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,7 @@ import anyio.to_thread
 from together_adapters.errors import TogetherError, hides_frames
 from together_adapters.transport import failures, observation
 from together_adapters.transport.binding import Async, AsyncRaw
-from together_adapters.transport.bodies import READ_SIZE, FileRange
+from together_adapters.transport.bodies import READ_SIZE
 from together_adapters.transport.call import (
     AudioStreamCall,
     Call,
@@ -250,11 +250,10 @@ class AsyncDriver(HTTPDriver, Async):
         return results
 
 
-async def _read_in_thread(file_range: FileRange) -> AsyncIterator[bytes]:
-    """Yields the blocks of a file range, each read in a thread, so that the event loop is not blocked."""
-    with closing(iter(file_range)) as blocks:  # at once, also if an exception refers to this frame for some time
-        while block := await anyio.to_thread.run_sync(next, blocks, b""):
-            yield block
+async def _read_in_thread(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yields the blocks of a file, each read in a thread, so that the event loop is not blocked."""
+    while block := await anyio.to_thread.run_sync(next, blocks, b""):
+        yield block
 
 
 async def _read(response: HTTPResponse) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -39,6 +40,29 @@ class FileRange:
                 position += len(block)
                 if self.on_read:
                     self.on_read(position)
+
+
+class FileBlocks:
+    """The blocks of a file range. It may be closed while a thread reads the next one; the file is closed when that has come."""
+
+    def __init__(self, file_range: FileRange) -> None:
+        self._blocks = iter(file_range)
+        self._is_closed = False
+
+    def __iter__(self) -> FileBlocks:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._blocks)
+        finally:
+            if self._is_closed:
+                self.close()
+
+    def close(self) -> None:
+        self._is_closed = True
+        with suppress(ValueError):  # the thread of a cancelled asyncio task still reads
+            self._blocks.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from together_adapters.errors import ConfigurationError, hides_frames
-from together_adapters.transport.bodies import FileRange, Form
+from together_adapters.transport.bodies import FileBlocks, FileRange, Form
 from together_adapters.transport.call import Response
 from together_adapters.transport.exchange import Attempt, origin_of
 from together_adapters.transport.http_library import HTTPLibrary, byte_stream, error_names, parse_url
@@ -79,14 +79,16 @@ def build_request(
     library: HTTPLibrary,
     client: Any,
     attempt: Attempt,
-    reader: Callable[[FileRange], Any],
+    reader: Callable[[Iterator[bytes]], Any],
     files: ExitStack,
     trace: Trace | None = None,
 ) -> HTTPRequest:
-    """Returns the request of an attempt. `reader` makes an iterable of the client's flavour; `files` closes those of a form."""
+    """Returns the request of an attempt. `reader` makes an iterable of the client's flavour; `files` closes what is read."""
     body: dict[str, Any] = {"content": attempt.content}
     if isinstance(attempt.content, FileRange):
-        body = {"content": reader(attempt.content)}
+        # Not closed by the library, which may leave a cancelled body to the garbage collector.
+        blocks = files.enter_context(closing(FileBlocks(attempt.content)))
+        body = {"content": reader(blocks)}
     elif isinstance(attempt.content, Form):
         body = _form(attempt.content, files)
     extensions: dict[str, Any] = {"timeout": _limits(attempt)}
