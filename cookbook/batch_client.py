@@ -75,7 +75,9 @@ def run_batch(client: Together, requests: dict[str, Any], folder: Path, poll_int
     print(f"\nBatch {batch.id}: {len(requests)} requests, {path.stat().st_size:,} bytes", flush=True)
     # The job goes on without this program: its id is enough for `wait` and `results`, from any other one.
     done = client.batches.wait(str(batch.id), poll_interval=poll_interval, progress=report)
-    return client.batches.results(done, input=path)
+    results = client.batches.results(done, input=path)
+    client.files.delete(str(file.id))  # what is uploaded stays in the account otherwise
+    return results
 
 
 def report(progress: Progress) -> None:

@@ -62,6 +62,10 @@ class Evaluations:
         path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
         self._file = run.client.files.upload(path, purpose="eval")
 
+    def delete_file(self) -> None:
+        """Deletes the questions at the service; the files of the judgements stay there."""
+        self._client.files.delete(str(self._file.id))
+
     def candidate(self, prompt: str) -> dict[str, Any]:
         """Describes a model that answers. The name of a column would stand for answers that the file has already."""
         settings = {"model": self._model, "model_source": "serverless", "max_tokens": 500, "temperature": 0}
@@ -128,6 +132,7 @@ def main() -> None:
         evaluations = Evaluations(run, Path(folder), poll_interval)
         show_scores(evaluations)
         show_comparison(evaluations)
+        evaluations.delete_file()
         print(f"\n{run.requests} requests, 5 evaluations")
 
 

@@ -13,8 +13,14 @@ def test_batch_from_start_to_results(run: Run, tmp_path: Path) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello to Ann."}]}
     requests = [{"custom_id": f"r{number}", "body": body} for number in range(3)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(request) + "\n" for request in requests), "utf-8")
-    started = json.loads(run("batches", "create", "in.jsonl").out)
+    missing = run("batches", "create", "in.jsonl", "--endpoint", "/v1/nothing", code=3)
+    assert "stays" not in one_error(missing) and run("files", "list", "--json").json == []
+    created = run("batches", "create", "in.jsonl")
+    started = json.loads(created.out)
     id = started["id"]
+    assert (
+        f"in.jsonl stays in the account for the job: `together-adapters files delete {started['input_file_id']}`" in created.err
+    )
     assert run("batches", "wait", id, "--poll-interval", 0.1, "--json").json["status"] == "COMPLETED"
     assert id in run("batches", "list").out
     assert id in {batch["id"] for batch in run("batches", "list", "--json").json}

@@ -39,7 +39,10 @@ def test_run(run: Run, emulator: Emulator, tmp_path: Path, via: str) -> None:
     emulator.reply(lambda request: request["messages"][-1]["content"])
     write_prompts(tmp_path)
     arguments = ("bulk", "run", "prompts.jsonl", "-o", "answers.jsonl", "--via", via, "--poll-interval", 0.05)
-    report = run(*arguments, "--json").json
+    result = run(*arguments, "--json")
+    report = result.json
+    assert report["file_ids"] == [batch["input_file_id"] for batch in run("batches", "list", "--json").json]
+    assert (via == "batch") == ("still in the account: file-" in result.err)
     assert answers(tmp_path / "answers.jsonl") == [f"Repeat the number {number}." for number in range(6)]
     assert (report["results"], report["failed"]) == (6, 0)
     assert report["cost"] == pytest.approx(emulator.bill.total().cost)

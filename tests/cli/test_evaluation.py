@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import MODEL, Run, one_error
 from together_adapters import Together
 from together_adapters.emulator import Emulator
+from together_adapters.emulator.http.faults import Fault
 
 
 @pytest.fixture
@@ -61,7 +62,13 @@ def test_a_file_is_uploaded_unless_a_template_names_no_column_of_it(run: Run, tm
     assert "the file has no column 'promt', but 'prompt', 'one'" in error
     assert "no column 'two'" in one_error(run(*options, "--model-a-field", "two", *model_b, "{{prompt}}", code=2))
     assert emulator.requests == []
-    id = run(*options, "--model-a-field", "one", *model_b, "{{prompt}}", "--json").json["workflow_id"]
+    emulator.inject(Fault("402", path="/v1/evaluation"))
+    one_error(run(*options, "--model-a-field", "one", *model_b, "{{prompt}}", code=3))
+    assert run("files", "list", "--json").json == []
+    created = run(*options, "--model-a-field", "one", *model_b, "{{prompt}}", "--json")
+    id = created.json["workflow_id"]
+    file = run("evaluation", "retrieve", id, "--json").json["parameters"]["input_data_file_path"]
+    assert f"eval.jsonl stays in the account for the job: `together-adapters files delete {file}`" in created.err
     assert run("evaluation", "wait", id, "--poll-interval", 0.1, "--json").json["results"]["num_samples"] == 1
 
 

@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import HANG, KEY, Flavour
 from together_adapters import AsyncTogether, JobFailedError, NotFoundError, Together
 from together_adapters.emulator import Emulator, serve
-from together_adapters.errors import APITimeoutError, BudgetExceededError, InvalidDatasetError
+from together_adapters.emulator.http.faults import Fault
+from together_adapters.errors import APITimeoutError, BudgetExceededError, InvalidDatasetError, PaymentRequiredError
 from together_adapters.finetune import (
     AsyncJob,
     Job,
@@ -271,21 +272,44 @@ def stop(_: Any) -> None:
     raise RuntimeError("stop")
 
 
-def test_a_price_that_is_too_high(launch: Launch, emulator: Emulator, train: Path) -> None:
+def file_names(flavour: Flavour) -> list[Any]:
+    return [file.filename for file in flavour.run(flavour.client().files.list()).data]
+
+
+def test_a_refused_job_names_what_was_uploaded(launch: Launch, flavour: Flavour, emulator: Emulator, train: Path) -> None:
+    def refuse(_: Any) -> None:
+        emulator.inject(Fault("402", path="/v1/fine-tunes"))
+
+    with pytest.raises(PaymentRequiredError) as error:
+        launch(train, on_price=refuse)
+    assert file_names(flavour) == ["train.jsonl"]
+    assert re.match(r"train.jsonl stays in the account as file-.*client.files.delete\('file-", error.value.__notes__[0])
+
+
+def test_a_price_that_is_too_high(launch: Launch, flavour: Flavour, emulator: Emulator, train: Path) -> None:
     with pytest.raises(BudgetExceededError, match=r"max_price=1e-09; it was not started"):
         launch(train, max_price=1e-9)
     assert "POST /v1/fine-tunes" not in changes(emulator)
+    with pytest.raises(RuntimeError, match="stop"):
+        launch(train, on_price=stop)
+    assert file_names(flavour) == []
+    id = flavour.run(flavour.client().files.upload(train)).id
+    with pytest.raises(RuntimeError, match="stop"):
+        launch(train, on_price=stop)
+    assert file_names(flavour) == ["train.jsonl"]  # of the user
+    flavour.run(flavour.client().files.delete(id))
     estimates: list[Any] = []
     assert launch(train, max_price=1_000, on_price=estimates.append).id
     assert estimates[0].estimated_total_price < 1_000
 
 
-def test_errors_that_only_the_service_finds(launch: Launch, tmp_path: Path) -> None:
+def test_errors_that_only_the_service_finds(launch: Launch, flavour: Flavour, tmp_path: Path) -> None:
     doubtful = write_rows(tmp_path / "doubtful.jsonl", [{"messages": ROWS[0]["messages"][1:]}])
     with pytest.raises(RemoteValidationError) as error:
         launch(doubtful, severities={"leading_assistant": "ignore"})
     assert error.value.remote.valid is False
     assert error.value.local_report.ok
+    assert file_names(flavour) == []
 
 
 def test_the_signatures_show_every_parameter() -> None:

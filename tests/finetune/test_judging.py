@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ import pytest
 from tests.conftest import Flavour
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.http.faults import Fault
-from together_adapters.errors import DatasetError, NotFoundError
+from together_adapters.errors import (
+    APITimeoutError,
+    BudgetExceededError,
+    DatasetError,
+    JobFailedError,
+    NotFoundError,
+    PaymentRequiredError,
+)
 from together_adapters.finetune import judge
 
 GOOD, BAD = "openai/gpt-oss-120b", "Qwen/Qwen3.5-9B"
@@ -47,7 +55,8 @@ def test_who_wins(flavour: Flavour, emulator: Emulator, tmp_path: Path) -> None:
     assert result.winner == GOOD
     assert str(result) == f"{GOOD} wins: 5 for {GOOD}, 0 for {BAD}, 0 ties, 1 without an answer of text"
     assert ", 1 tie, " in str(replace(result, ties=1))
-    assert states[-1].done == states[-1].total == 10
+    assert next(state for state in reversed(states) if state.stage == "answers").done == 10
+    assert states[-1].stage == "completed"
     bodies = [request.json for request in emulator.requests if request.path == "/v1/chat/completions"]
     assert rows[0]["messages"][:-1] in [body["messages"] for body in bodies]
     assert compare(flavour, path, model_a=BAD, model_b=GOOD).winner == GOOD
@@ -71,3 +80,71 @@ def test_what_cannot_be_compared(flavour: Flavour, emulator: Emulator, tmp_path:
     with emulator.behave(any_model=False), pytest.raises(NotFoundError, match="no/model"):
         path = write(tmp_path / "v.jsonl", conversation(1, "Gate 7."))
         compare(flavour, path, model_a="no/model", model_b="none/model")
+
+
+def file_count(flavour: Flavour) -> int:
+    files = flavour.run(flavour.client().files.list()).data
+    return sum(file.filename == "comparison.jsonl" for file in files)
+
+
+def test_the_uploaded_file_is_deleted(
+    flavour: Flavour, emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_deletion(progress: Any) -> None:
+        if progress.stage == "completed":
+            emulator.inject(Fault("500", path="/v1/files/"))
+
+    path = write(tmp_path / "v.jsonl", conversation(1, "Gate 7."))
+    result = compare(flavour, path)
+    assert file_count(flavour) == 0
+    assert flavour.run(flavour.client().files.content(result.result_file_id))
+    emulator.inject(Fault("402", path="/v1/evaluation"))
+    with pytest.raises(PaymentRequiredError):
+        compare(flavour, path)
+    assert file_count(flavour) == 0
+    with pytest.raises(JobFailedError):
+        compare(flavour, path, instructions="{{nothing}}")
+    assert file_count(flavour) == 0
+    assert compare(flavour, path, progress=break_deletion).winner == GOOD
+    (left,) = [file for file in flavour.run(flavour.client().files.list()).data if file.filename == "comparison.jsonl"]
+    assert f"client.files.delete('{left.id}')" in caplog.text
+    flavour.run(flavour.client().files.delete(left.id))
+
+
+def test_a_wait_that_ends_early_says_what_goes_on(flavour: Flavour, tmp_path: Path) -> None:
+    def interrupt(progress: Any) -> None:
+        if progress.stage != "answers":
+            raise KeyboardInterrupt
+
+    path = write(tmp_path / "v.jsonl", conversation(1, "Gate 7."))
+    before = file_count(flavour)
+    for expected, options in ((APITimeoutError, {"timeout": 0}), (KeyboardInterrupt, {"progress": interrupt})):
+        with pytest.raises(expected) as error:
+            compare(flavour, path, **options)
+        (note,) = error.value.__notes__
+        words = re.fullmatch(r".*client.evaluation.wait\('(.*?)'\).*client.files.delete\('(.*?)'\).*", note)
+        assert words is not None
+        client = flavour.client()
+        assert flavour.run(client.evaluation.wait(words[1], poll_interval=0.02)).status == "completed"
+        flavour.run(client.files.delete(words[2]))
+    assert file_count(flavour) == before
+
+
+def test_the_price_comes_first(flavour: Flavour, emulator: Emulator, tmp_path: Path) -> None:
+    path = write(tmp_path / "v.jsonl", conversation(1, "Gate 7."))
+    prices: list[Any] = []
+
+    def refuse(price: float | None) -> None:
+        prices.append(price)
+        raise RuntimeError("too much")
+
+    for options in ({}, {"max_tokens": 5_000}, {"model_b": "no/price"}):
+        with pytest.raises(RuntimeError, match="too much"):
+            compare(flavour, path, on_price=refuse, **options)
+    assert 0 < prices[0] < prices[1] < 0.1 and prices[2] is None
+    with pytest.raises(BudgetExceededError, match="may cost 0.00.* max_price=1e-06: nothing was paid"):
+        compare(flavour, path, max_price=1e-6)
+    with pytest.raises(BudgetExceededError, match="the price of a model is unknown"):
+        compare(flavour, path, max_price=100, model_b="no/price")
+    assert {request.path for request in emulator.requests} <= {"/v1/models"}
+    assert compare(flavour, path, max_price=1).a_wins == 1

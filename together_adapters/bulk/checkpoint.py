@@ -222,6 +222,10 @@ class Checkpoint:
         rows = self.database.run(f"SELECT {_SHARD} FROM shards WHERE state != 'read' ORDER BY number")  # noqa: S608
         return [Shard(*row) for row in rows]
 
+    def file_ids(self) -> list[str]:
+        """Returns the ids of the files that were uploaded for jobs."""
+        return [id for (id,) in self.database.run("SELECT file_id FROM shards WHERE file_id IS NOT NULL ORDER BY number")]
+
     def release_unsent(self) -> None:
         """Takes back the shards for which no job can exist, so that their requests may be sent in another way."""
         self.database.run(f"DELETE FROM shards WHERE {_NO_JOB}")  # noqa: S608

@@ -55,11 +55,16 @@ class Account:
         costs = [token_cost(self._price(model), tokens, 0) for model, tokens in usage.items()]
         return None if None in costs else sum(filter(None, costs))
 
-    def estimate(self, bodies: Iterable[tuple[str, bytes]]) -> float:
-        """Returns what requests may cost; an unknown price is a ConfigurationError."""
+    def tokens(self, bodies: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Tokens]:
+        """Returns the tokens that requests may use, by model."""
         usage: dict[str, Tokens] = {}
         for model, body in bodies:
-            usage.setdefault(model, Tokens()).add(estimated_tokens(self._kind, from_json(body), self._history))
+            usage.setdefault(model, Tokens()).add(estimated_tokens(self._kind, body, self._history))
+        return usage
+
+    def estimate(self, bodies: Iterable[tuple[str, bytes]]) -> float:
+        """Returns what requests may cost; an unknown price is a ConfigurationError."""
+        usage = self.tokens((model, from_json(body)) for model, body in bodies)
         for model, tokens in usage.items():
             if token_cost(self._price(model), tokens, 0) is None:
                 names = nearest_names(model, MODELS)

@@ -134,6 +134,11 @@ class BulkResults(Generic[T]):
         prompt, completion = sum(each.input for each in tokens), sum(each.output for each in tokens)
         return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
+    @property
+    def file_ids(self) -> list[str]:
+        """The files that were uploaded for batch jobs. They stay in the account until `client.files.delete(id)`."""
+        return self._checkpoint.file_ids()
+
     def close(self) -> None:
         """Closes the checkpoint, and removes a temporary one."""
         self._checkpoint.close()

@@ -71,6 +71,7 @@ class _Root(LazyGroup):
             if session.debug:
                 _print_traceback(error, session.secrets)
             note(session.error_line(error))
+            _print_notes(error, session)
             ctx.exit(exit_code(error))
 
 
@@ -130,10 +131,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         note(_usage(error, secrets))
         return USAGE
-    except click.Abort:
+    except click.Abort as abort:
+        _print_notes(abort.__cause__ or abort, session)
         return SIGINT_CODE
     finally:
         logging.getLogger("together_adapters").removeHandler(handler)
+
+
+def _print_notes(error: BaseException, session: Session) -> None:
+    """Writes the notes of an exception that name a command, such as what deletes a file that stays in the account."""
+    for text in map(session.with_flags, getattr(error, "__notes__", ())):
+        if f"`{NAME} " in text:
+            note(text)
 
 
 def _usage(error: click.ClickException, secrets: Sequence[str]) -> str:

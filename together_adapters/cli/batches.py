@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import click
 
 from together_adapters.cli.command import Group, Session
+from together_adapters.cli.files import upload_for_job
 from together_adapters.cli.ft.atomic_output import write_atomically
 from together_adapters.cli.options import EXISTING_FILE, NEW_FILE, check_new, overwrite_option, wait_option, wait_options
 from together_adapters.cli.output import Column, Result, Table, format_time, to_json
@@ -38,11 +40,12 @@ def batches() -> None:
 def create(session: Session, /, file: str, endpoint: str, wait: bool, **options: Any) -> Any:
     """Create a batch of requests.
 
-    FILE is a .jsonl file, which is checked and uploaded first, or the ID of an uploaded file.
+    FILE is a .jsonl file, which is checked and uploaded first, or the ID of an uploaded file. It stays in the account, where `batches
+    results` reads it, until `files delete`.
     """
-    if Path(file).is_file():
-        file = with_bar("bytes", session.client.files.upload, file, purpose="batch-api").id or ""
-    batch = session.client.batches.create(file, _ENDPOINTS.get(endpoint, endpoint), **options)
+    path = Path(file)
+    with upload_for_job(session, path, "batch-api") if path.is_file() else nullcontext(file) as id:
+        batch = session.client.batches.create(id, _ENDPOINTS.get(endpoint, endpoint), **options)
     if batch.warning:
         note(f"warning: {batch.warning}")
     if wait and batch.id:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from together_adapters.cli.command import Group, Session
+from together_adapters.cli.files import upload_for_job
 from together_adapters.cli.options import F, read_text, wait_options
 from together_adapters.cli.output import Column, Table, format_time, print_details
 from together_adapters.errors import DatasetError
@@ -85,19 +86,20 @@ def create(session: Session, /, labels: str | None, pass_labels: str | None, **o
     models: dict[str, Any] = {name: _pop_model(name, options) for name in _MODELS}
     options["judge_system_template"] = read_text(options["judge_system_template"])
     options |= {"labels": _split(labels), "pass_labels": _split(pass_labels), **models}
-    if (path := Path(options["input_data_file_path"])).is_file():
-        options["input_data_file_path"] = _upload(session, path, options)
-    return session.client.evaluation.create(**options)
+    path = Path(options["input_data_file_path"])
+    if not path.is_file():
+        return session.client.evaluation.create(**options)
+    _check(path, options)
+    with upload_for_job(session, path, "eval") as options["input_data_file_path"]:
+        return session.client.evaluation.create(**options)
 
 
-def _upload(session: Session, path: Path, options: Mapping[str, Any]) -> str | None:
-    """Uploads a file, unless the parameters are not valid, or name columns that it does not have; returns its id."""
+def _check(path: Path, options: Mapping[str, Any]) -> None:
+    """Raises a ValueError if the parameters are not valid, or name columns that a file does not have."""
     from together_adapters.resources.evaluation import check_templates, create
 
     create(**options)  # sends nothing, but checks
     check_templates(options, read_columns(path))
-    file = session.client.files.upload(path, purpose="eval")
-    return session.client.files.wait(str(file.id)).id
 
 
 def read_columns(path: Path) -> list[str]:

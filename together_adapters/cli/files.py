@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,8 @@ from together_adapters.cli.command import Group, Session
 from together_adapters.cli.exit_codes import INVALID_DATA
 from together_adapters.cli.options import EXISTING_FILE, overwrite_option, purpose_option, wait_option, wait_timeout_option
 from together_adapters.cli.output import Column, Result, Table, format_size, format_time, shorten
-from together_adapters.cli.terminal import with_bar, write
+from together_adapters.cli.terminal import note, with_bar, write
+from together_adapters.errors import APIStatusError, InternalServerError, JobFailedError, RemoteValidationError
 
 _MAX_ISSUES: Final = 20
 
@@ -31,6 +34,28 @@ def upload(session: Session, file: Path, purpose: str, check: bool, wait: bool) 
     """Upload a data file: .jsonl, .parquet or .csv."""
     response = with_bar("bytes", session.client.files.upload, file, purpose=purpose, check=check)
     return with_bar("job", session.client.files.wait, response.id) if wait and response.id else response
+
+
+@contextmanager
+def upload_for_job(session: Session, path: Path, purpose: str) -> Iterator[str]:
+    """Uploads a file for a job that a `with` block creates, and says that it stays; if there is no job, it is deleted."""
+    from together_adapters.resources.files import discard
+
+    client = session.client
+    file = with_bar("bytes", client.files.upload, path, purpose=purpose)
+    has_no_job = False
+    try:
+        yield str(client.files.wait(str(file.id)).id)
+    except (APIStatusError, RemoteValidationError, JobFailedError) as error:
+        has_no_job = not isinstance(error, InternalServerError)  # after which the job may exist
+        raise
+    finally:
+        if has_no_job:
+            client.perform(discard(file))
+        else:
+            note(
+                f"{path} stays in the account for the job: `together-adapters files delete {file.id}` deletes it when it has ended"
+            )
 
 
 @files.command("retrieve-content")

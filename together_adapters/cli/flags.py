@@ -30,6 +30,8 @@ _ALIASES: Final = {"validation_file": "validation", "training_file": "train", "t
 """Arguments of the library, by options that commands call by another name."""
 _TEXT: Final = r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 _CONVERSION: Final = re.compile(rf"write_jsonl\(load\({_TEXT}\), {_TEXT}\)")
+_CALL: Final = re.compile(r"\bclient\.([a-z_]+)\.([a-z_]+)\('([\w.-]+)'\)")
+"""A call with an id, which is a command of the same name."""
 _DATA_GROUPS: Final = ("ft", "files")
 _ARGUMENT: Final = re.compile(r"(?<![\w.?&'\"-])([a-z]\w*)=(?!=)")
 _NAME: Final = re.compile(r"(?<![\w.?&'\"`/=-])[a-z]+(?:_[a-z0-9]+)+(?![\w.]*[\w(\['\"`/=])")
@@ -58,6 +60,7 @@ def with_flags(text: str, *commands: click.Command) -> str:
     """
     for words, others in _PROGRAM.items():
         text = text.replace(words, others)
+    text = _CALL.sub(lambda call: f"`together-adapters {call[1]} {call[2]} {call[3]}`".replace("_", "-", 2), text)
     if commands:
         text = _CONVERSION.sub(_prepare, text)
     for index, command in enumerate(commands):

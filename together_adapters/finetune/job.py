@@ -255,7 +255,7 @@ def describe(
         max_price: The maximum estimated price in dollars; an unknown price exceeds it.
         on_reports: Called with the reports on the files, by `train` and `validation`, before anything is uploaded. An exception
             stops the start.
-        on_price: Called with the estimate before the job is started. An exception stops the start.
+        on_price: Called with the estimate before the job is started. An exception stops the start, and what was uploaded for it is deleted.
         progress: Called with the progress of checking, uploading, and the service's validation.
         poll_interval: The most seconds between two requests for the status of files, growing from 1; None: from 0.5 to 5.
         timeout: Seconds until waiting for the service's validation ends; None waits without limit.
@@ -267,11 +267,11 @@ def describe(
     Raises:
         InvalidDatasetError: A file is invalid or has secrets; see `report`. Nothing was uploaded.
         MethodMismatchError: The rows do not train with `method`. Nothing was uploaded.
-        RemoteValidationError: The service found an error in a file; `local_report` is the local report.
+        RemoteValidationError: The service found an error in a file, which is deleted there; `local_report` is the local report.
         ValueError: An argument is outside the limits of the model. No job was started.
-        BudgetExceededError: The price is higher than `max_price`, or unknown. No job was started.
+        BudgetExceededError: The price is higher than `max_price`, or unknown. No job was started, and what was uploaded is deleted.
         JobFailedError: The service could not validate a file.
-        APIError: The service refused.
+        APIError: The service refused. The notes of the exception name what was uploaded, which the next start uses.
     """
     split_options({**training}, StartParams, inspect.signature(describe).parameters)  # refuses unknown names
     params = {"model": model, "training_method": method, "suffix": suffix, **training}
@@ -290,20 +290,33 @@ def describe(
         on_reports(dict(reports))
     if not request["n_evals"]:
         paths.pop("validation", None)  # it was checked, and is not used
-    file_ids: dict[str, str] = {}
+    uploads: dict[str, FileResponse] = {}
     all_differences = {}
-    for name, path in paths.items():
-        file = yield from _upload(path, reports[name], progress, poll_interval, timeout)
-        file_ids[name], all_differences[name] = str(file.id), differences(reports[name], file.validation_report)
-        for difference in all_differences[name]:
-            _log.warning("%s: local and remote validation differ: %s", path.name, difference)
-    details = yield from fine_tuning.create(
-        training_file=file_ids["train"],
-        validation_file=file_ids.get("validation"),
-        model_limits=limits,
-        on_price=partial(_check_price, max_price=max_price, on_price=on_price) if max_price is not None or on_price else None,
-        **params,  # type: ignore[arg-type]
-    )
+    price_check = _PriceCheck(max_price, on_price)
+    try:
+        for name, path in paths.items():
+            file = uploads[name] = yield from _upload(path, reports[name], progress, poll_interval, timeout)
+            all_differences[name] = differences(reports[name], file.validation_report)
+            for difference in all_differences[name]:
+                _log.warning("%s: local and remote validation differ: %s", path.name, difference)
+        details = yield from fine_tuning.create(
+            training_file=str(uploads["train"].id),
+            validation_file=str(uploads["validation"].id) if "validation" in uploads else None,
+            model_limits=limits,
+            on_price=price_check if max_price is not None or on_price else None,
+            **params,  # type: ignore[arg-type]
+        )
+    except GeneratorExit:  # nothing can be sent any more
+        raise
+    except BaseException as error:
+        for file in uploads.values():
+            if price_check.refuses:
+                yield from files.discard(file)
+            elif not file._is_duplicate:
+                error.add_note(
+                    f"{file.filename} stays in the account as {file.id}, for the next start; client.files.delete({file.id!r}) deletes it"
+                )
+        raise
     return {"id": str(details.id), "details": details, "reports": reports, "differences": all_differences}
 
 
@@ -332,22 +345,37 @@ def _check(path: Path, options: Mapping[str, Any]) -> DataReport:
 def _upload(
     path: Path, report: DataReport, progress: OnProgress | None, poll_interval: float | None, timeout: float | None
 ) -> Flow[FileResponse]:
-    """Uploads a file and waits until the service has validated it."""
+    """Uploads a file and waits until the service has validated it; one that is not valid is deleted."""
     file: FileResponse = yield from files.upload(path, check=False, progress=progress)
     try:
-        return (yield from files.wait(str(file.id), poll_interval=poll_interval, timeout=timeout, progress=progress))
-    except RemoteValidationError as error:
-        error.local_report = report
+        ready = yield from files.wait(str(file.id), poll_interval=poll_interval, timeout=timeout, progress=progress)
+    except (RemoteValidationError, JobFailedError) as error:
+        if isinstance(error, RemoteValidationError):
+            error.local_report = report
+        yield from files.discard(file)
         raise
+    ready._is_duplicate = file._is_duplicate
+    return ready
 
 
-def _check_price(
-    estimate: FinetunePriceEstimate, *, max_price: float | None, on_price: Callable[[FinetunePriceEstimate], object] | None
-) -> None:
-    if on_price is not None:
-        on_price(estimate)
-    if max_price is None:
-        return
+class _PriceCheck:
+    """Compares the price of a job with what the user allows, and asks the user's own function."""
+
+    def __init__(self, max_price: float | None, on_price: Callable[[FinetunePriceEstimate], object] | None) -> None:
+        self._max_price = max_price
+        self._on_price = on_price
+        self.refuses = False
+
+    def __call__(self, estimate: FinetunePriceEstimate) -> None:
+        self.refuses = True
+        if self._on_price is not None:
+            self._on_price(estimate)
+        if self._max_price is not None:
+            _check_price(estimate, self._max_price)
+        self.refuses = False
+
+
+def _check_price(estimate: FinetunePriceEstimate, max_price: float) -> None:
     if not estimate.available:
         reason = estimate.unavailable_reason or "no reason given"
         raise BudgetExceededError(f"max_price={max_price:g}, but there is no price estimate: {reason}", budget=max_price)

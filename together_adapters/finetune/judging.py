@@ -11,12 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from together_adapters.bulk.costs import Account
 from together_adapters.bulk.runs import run_flow
-from together_adapters.errors import DatasetError
+from together_adapters.control.prices import Tokens
+from together_adapters.errors import BudgetExceededError, DatasetError, JobFailedError
 from together_adapters.finetune.arguments import path_of
 from together_adapters.finetune.issues import count_of
 from together_adapters.resources import evaluation, files
-from together_adapters.transport.call import Flow, Local
+from together_adapters.resources.batches import CHAT
+from together_adapters.resources.rerank_prompts import estimated_tokens
+from together_adapters.transport.call import Flow, Local, Settings
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
 from together_adapters.types.progress import Progress
 
@@ -24,12 +28,15 @@ if TYPE_CHECKING:
     from together_adapters.bulk.results import BulkItem, BulkProgress
     from together_adapters.client import AsyncTogether, Together
     from together_adapters.finetune.writing.write_jsonl import PreparedFile
+    from together_adapters.types.evaluation import EvaluationJob
+    from together_adapters.types.files import FileResponse
 
 INSTRUCTIONS: Final = (
     "Two assistants have answered the same conversation:\n\n{{prompt}}\n\nThe reference answer is:\n\n{{reference}}\n\n"
     "Which answer is closer to the reference, in what it says and how?"
 )
 _KEYS: Final = ("role", "content", "tool_calls", "tool_call_id", "name")
+_JUDGEMENT: Final = 200  # tokens that a judge may write of one pair, so an assumption
 _Rows = list[dict[str, Any]]
 
 
@@ -85,7 +92,7 @@ def judge(client: Together | AsyncTogether, data: Any, *, model_a: str, model_b:
     """Lets two models answer the questions of a file, and a judge compare their answers. This costs money.
 
     Each row's messages before its last answer are sent to both models, one by one, and the answers are uploaded for an evaluation
-    of the type `compare`, with that last answer as reference. The uploaded file stays in the account.
+    of the type `compare`, with that last answer as reference. The uploaded file is deleted when the evaluation has ended.
 
     Args:
         client: A `Together`; or an `AsyncTogether`, whose result is to be awaited.
@@ -97,6 +104,9 @@ def judge(client: Together | AsyncTogether, data: Any, *, model_a: str, model_b:
         max_tokens: Maximum number of tokens of an answer.
         temperature: Sampling temperature of the answers.
         max_concurrency: Simultaneous requests.
+        max_price: Dollars that answers and judgements may cost by an estimate, which assumes answers of `max_tokens`; an unknown price
+            exceeds it.
+        on_price: Called with that estimate, None if a price is unknown, before anything is paid. An exception stops the comparison.
         poll_interval: The most seconds between two looks at the evaluation.
         timeout: Seconds until waiting for it ends; None waits without limit.
         progress: Called with a `Progress`.
@@ -106,8 +116,10 @@ def judge(client: Together | AsyncTogether, data: Any, *, model_a: str, model_b:
 
     Raises:
         DatasetError: A row is neither; or none has an answer of text. Nothing was sent.
+        BudgetExceededError: The estimate is higher than `max_price`, or unknown. Nothing was paid.
         APIError: A model does not exist, or all requests failed.
         JobFailedError: The evaluation failed.
+        APITimeoutError: The timeout has passed. The evaluation goes on, and the file stays: the notes of the exception name both.
     """
     return client.perform(_compare(data, model_a=model_a, model_b=model_b, **options))
 
@@ -122,6 +134,8 @@ def _compare(
     max_tokens: int = 512,
     temperature: float = 0.0,
     max_concurrency: int = 16,
+    max_price: float | None = None,
+    on_price: Callable[[float | None], object] | None = None,
     poll_interval: float = 5.0,
     timeout: float | None = None,
     progress: Callable[[Progress], object] | None = None,
@@ -134,6 +148,9 @@ def _compare(
         raise DatasetError(f"{data} has no row whose last message is an answer of text. Nothing was sent")
     settings = {"max_tokens": max_tokens, "temperature": temperature}
     bodies = [{"model": model, **settings, **row["body"]} for row in questions for model in (model_a, model_b)]
+    if max_price is not None or on_price is not None:
+        judgements = _judgement_tokens(questions, instructions, max_tokens)
+        _check_price((yield from _estimate(bodies, {judge: judgements})), max_price, on_price)
 
     def report(state: BulkProgress) -> None:
         if progress is not None:
@@ -143,17 +160,7 @@ def _compare(
     lines, errors = yield Local(partial(_pairs, questions, results))
     if not lines:
         raise errors[0]
-    id: str = yield from _upload(lines)
-    created = yield evaluation.create(
-        type="compare",
-        judge_model=judge,
-        judge_model_source="serverless",
-        judge_system_template=instructions,
-        input_data_file_path=id,
-        model_a="answer_a",
-        model_b="answer_b",
-    )
-    job = yield from evaluation.wait(str(created.workflow_id), poll_interval=poll_interval, timeout=timeout)
+    id, job = yield from _evaluate(lines, judge, instructions, poll_interval=poll_interval, timeout=timeout, progress=progress)
     counts = job.results or {}
     return Comparison(
         model_a,
@@ -163,7 +170,7 @@ def _compare(
         ties=int(counts.get("Ties") or 0),
         without_text=len(rows) - len(questions),
         errors=[str(error) for error in errors],
-        evaluation_id=str(created.workflow_id),
+        evaluation_id=id,
         result_file_id=counts.get("result_file_id"),
     )
 
@@ -227,11 +234,68 @@ def _pairs(questions: _Rows, results: Any) -> tuple[_Rows, list[Exception]]:
     return lines, errors
 
 
-def _upload(lines: _Rows) -> Flow[str]:
+def _judgement_tokens(questions: _Rows, instructions: str, max_tokens: int) -> Tokens:
+    """Estimates the tokens of the judge, which reads each pair in both orders and answers in a few sentences."""
+    texts = sum(
+        estimated_tokens(instructions) + estimated_tokens(row["prompt"]) + estimated_tokens(row["reference"]) for row in questions
+    )
+    count = 2 * len(questions)
+    return Tokens(input=2 * texts + count * 2 * max_tokens, output=count * _JUDGEMENT)
+
+
+def _estimate(bodies: _Rows, others: Mapping[str, Tokens]) -> Flow[float | None]:
+    """Returns what requests and other tokens may cost; None if a price is unknown."""
+    account = Account((yield Settings()), CHAT)
+    yield from account.ask_catalogue({*others, *(body["model"] for body in bodies)})
+    answers, rest = account.dollars(account.tokens((body["model"], body) for body in bodies)), account.dollars(others)
+    return None if answers is None or rest is None else answers + rest
+
+
+def _check_price(price: float | None, max_price: float | None, on_price: Callable[[float | None], object] | None) -> None:
+    if max_price is not None and (price is None or price > max_price):
+        reason = "the price of a model is unknown" if price is None else f"the comparison may cost {price:.6g} dollars"
+        raise BudgetExceededError(
+            f"{reason}, and max_price={max_price:g}: nothing was paid", budget=max_price, estimate=price or 0.0
+        )
+    if on_price is not None:
+        on_price(price)
+
+
+def _evaluate(lines: _Rows, judge: str, instructions: str, **wait: Any) -> Flow[tuple[str, EvaluationJob]]:
+    """Runs an evaluation of a file that is deleted when it has ended, or could not be created."""
+    file = yield from _upload(lines)
+    id: str | None = None  # of the evaluation while it runs
+    try:
+        yield from files.wait(str(file.id))
+        created = yield evaluation.create(
+            type="compare",
+            judge_model=judge,
+            judge_model_source="serverless",
+            judge_system_template=instructions,
+            input_data_file_path=str(file.id),
+            model_a="answer_a",
+            model_b="answer_b",
+        )
+        id = str(created.workflow_id)
+        job = yield from evaluation.wait(id, **wait)
+    except GeneratorExit:  # nothing can be sent any more
+        raise
+    except BaseException as error:
+        if id is None or isinstance(error, JobFailedError):
+            yield from files.discard(file)
+        else:
+            error.add_note(
+                f"The evaluation goes on, and is charged: client.evaluation.wait({id!r}) waits for its result, and "
+                f"client.files.delete({file.id!r}) then deletes the file that was uploaded for it"
+            )
+        raise
+    yield from files.discard(file)
+    return id, job
+
+
+def _upload(lines: _Rows) -> Flow[FileResponse]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "comparison.jsonl"
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         yield Local(partial(path.write_text, text, "utf-8"))
-        file = yield from files.upload(path, purpose="eval", check=False)
-    yield from files.wait(str(file.id))
-    return str(file.id)
+        return (yield from files.upload(path, purpose="eval", check=False))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
+from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError, TogetherError
 from together_adapters.resources.downloads import download_file, normalized_name
 from together_adapters.resources.uploads import MULTIPART_THRESHOLD, PART_SIZE, UploadSource, upload_file
 from together_adapters.resources.waiting import wait_for
@@ -29,6 +31,8 @@ from together_adapters.types.requests import RequestOptions
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
 
+_log = logging.getLogger(__name__)
+_DISCARD_SECONDS: Final = 10.0  # with its retries
 _parse = ResponseParser(FileResponse)
 _parse_list = ResponseParser(FileList)
 
@@ -123,6 +127,16 @@ def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FileResponse]:
 def delete(id: str, **options: Unpack[RequestOptions]) -> Call[FileDeleteResponse]:
     """Deletes a file."""
     return request("DELETE", f"/v1/files/{segment(id, 'id')}", ResponseParser(FileDeleteResponse), options=options)
+
+
+def discard(file: FileResponse) -> Flow[None]:
+    """Deletes a file that was uploaded for one purpose, unless the account had it before; where that fails, the log says so."""
+    if file._is_duplicate:
+        return
+    try:
+        yield replace(delete(str(file.id)), max_elapsed=_DISCARD_SECONDS)
+    except TogetherError as error:
+        _log.warning("%s stays in the account: %s. client.files.delete(%r) deletes it", file.filename, error, file.id)
 
 
 def wait(

@@ -146,7 +146,10 @@ def upload_file(
         duplicate = _conflicting_file_id(error.body)
         if duplicate is None:
             raise
-        return (yield request("GET", f"/v1/files/{segment(duplicate, 'id')}", _parse_file, options=_without_body(options)))
+        path = f"/v1/files/{segment(duplicate, 'id')}"
+        file: FileResponse = yield request("GET", path, _parse_file, options=_without_body(options))
+        file._is_duplicate = True
+        return file
 
 
 def _upload_whole(

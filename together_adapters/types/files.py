@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from pydantic import AliasChoices, ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr
 
 from together_adapters.types import old_type
 from together_adapters.types.response import ResponseModel
@@ -74,6 +74,8 @@ class FileResponse(ResponseModel):
     line_count: int | None = Field(None, validation_alias=AliasChoices("LineCount", "line_count"))
     processing_status: str | None = None
     validation_report: ValidationReport | None = None
+
+    _is_duplicate: bool = PrivateAttr(False)  # an upload whose content the account had already
 
 
 class FileList(ResponseModel):

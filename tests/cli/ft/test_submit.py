@@ -121,25 +121,26 @@ def test_failed_job(run: Run, many: Path) -> None:
     one_error(run("ft", "watch", "ft-nothing", code=3))
 
 
-def test_question_in_a_terminal(emulator: Emulator, many: Path) -> None:
-    def answer(word: bytes) -> tuple[str, int]:
-        child, terminal = pty.fork()
-        if child == 0:
-            os.execvpe(
-                COMMAND[0], [*COMMAND, "ft", "submit", str(many), "--model", TRAINABLE], environment(emulator.base_url)
-            )  # fmt: skip
-        screen = b""
-        while data := _read(terminal):
-            screen += data
-            if b"[y/N]" in data:
-                os.write(terminal, word + b"\n")
-        os.close(terminal)
-        return screen.decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def answer(emulator: Emulator, word: bytes, *command: str) -> tuple[str, int]:
+    """Runs a command in a terminal, and answers its question."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe(COMMAND[0], [*COMMAND, *command], environment(emulator.base_url))
+    screen = b""
+    while data := _read(terminal):
+        screen += data
+        if b"[y/N]" in data:
+            os.write(terminal, word + b"\n")
+    os.close(terminal)
+    return screen.decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    screen, code = answer(b"n")
+
+def test_question_in_a_terminal(emulator: Emulator, many: Path) -> None:
+    command = ("ft", "submit", str(many), "--model", TRAINABLE)
+    screen, code = answer(emulator, b"n", *command)
     assert code == 1 and "no job was started" in screen
     assert not [request for request in emulator.requests if request.path == "/v1/fine-tunes"]
-    screen, code = answer(b"y")
+    screen, code = answer(emulator, b"y", *command)
     assert code == 0 and "To follow it: together-adapters ft watch ft-" in screen
     assert KEY not in screen
 
@@ -157,8 +158,19 @@ def test_judge(run: Run, many: Path, tmp_path: Path, emulator: Emulator) -> None
     emulator.reply(lambda body: "No idea." if body["model"] == TRAINABLE else "Gate 7.")
     job = run("ft", "submit", many, "--model", TRAINABLE, "--yes", "--json").json["id"]
     model = run("ft", "watch", job, "--poll-interval", 0.05, "--json").json["model_output_name"]
-    result = run("ft", "judge", job, "v.jsonl", "--poll-interval", 0.05)
+    command = ("ft", "judge", job, "v.jsonl", "--poll-interval", 0.05)
+    before = len(emulator.requests)
+    assert "pass --yes" in one_error(run(*command, code=2))
+    assert "--max-price 1" in run(*command, "--yes", "--max-price", 1, code=1).err  # nobody knows what the tuned model costs
+    screen, code = answer(emulator, b"n", "ft", "judge", job, str(tmp_path / "v.jsonl"))
+    assert code == 1 and "The estimated price of answers and judgements is unknown." in screen and "declined" in screen
+    assert all(request.method == "GET" for request in emulator.requests[before:])
+    result = run(*command, "--yes")
     assert result.out.startswith(f"{model} wins: 1 for {model}, 0 for {TRAINABLE}, 0 ties")
-    assert run("ft", "judge", job, "v.jsonl", "--poll-interval", 0.05, "--json").json["winner"] == model
-    assert "--against" in one_error(run("ft", "judge", model, "v.jsonl", code=2))
-    assert "with itself" in one_error(run("ft", "judge", model, "v.jsonl", "--against", model, code=2))
+    assert run(*command, "--yes", "--json").json["winner"] == model
+    late = run(*command, "--yes", "--wait-timeout", 0, code=3).err.splitlines()
+    file = late[2].partition("`together-adapters files delete ")[2].partition("`")[0]
+    assert "`together-adapters evaluation wait eval-" in late[2] and run("files", "delete", file, "--json").json["deleted"]
+    assert [file["filename"] for file in run("files", "list", "--json").json if "comparison" in file["filename"]] == []
+    assert "--against" in one_error(run("ft", "judge", model, "v.jsonl", "--yes", code=2))
+    assert "with itself" in one_error(run("ft", "judge", model, "v.jsonl", "--against", model, "--yes", code=2))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from together_adapters.bulk.results import BulkItem
     from together_adapters.types.response import Usage
 
+_MAX_IDS: Final = 3
 _POSITIVE: Final = click.FloatRange(0, min_open=True)
 
 
@@ -102,11 +103,15 @@ def run(
                 _write_lines(draft, results)
             else:
                 write_rows(draft, rows, results, is_csv=output.suffix == ".csv")
-        usage = results.usage
+        usage, file_ids = results.usage, results.file_ids
         results.close()
         if failures:
             note(f"{failed:,} of {len(results):,} requests failed: see `error` in {output}. The first: {failures[0].error}")
         note(_summary(len(results) - failed, failed, usage, results.cost))
+        if file_ids:
+            more = f" and {len(file_ids) - _MAX_IDS:,} more" if len(file_ids) > _MAX_IDS else ""
+            ids = f"{', '.join(file_ids[:_MAX_IDS])}{more}"
+            note(f"uploaded for batch jobs, and still in the account: {ids} (`together-adapters files delete ID` deletes one)")
     value = {
         "filename": str(output.absolute()),
         "results": len(results),
@@ -114,6 +119,7 @@ def run(
         "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,
         "cost": results.cost,
+        "file_ids": file_ids,
     }
     return Result(value, lambda _: write(f"{output}\n"), exit_code=SERVICE if failed else 0)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from together_adapters.cli.output import Result, format_time, print_fields
 from together_adapters.cli.terminal import confirm, is_terminal, note, printable, progress_bar, write
 
 if TYPE_CHECKING:
-    from together_adapters.client import Together
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.types.fine_tuning import FinetunePriceEstimate
     from together_adapters.types.progress import Progress
@@ -80,9 +79,8 @@ def submit(
     wait = {name: options.pop(name) for name in ("poll_interval", "timeout")}
     params: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     check = _check_command(train, validation, options)
-    may_decline = not confirms or is_dry or max_price is not None
     try:
-        with issues_on_error(session), _deletes_uploads(client, train, validation, may_decline=may_decline), ExitStack() as stack:
+        with issues_on_error(session), ExitStack() as stack:
             bar = stack.enter_context(progress_bar("bytes"))
 
             def on_price(estimate: FinetunePriceEstimate) -> None:
@@ -118,20 +116,6 @@ class _DryRunError(DeclinedError):
     def __init__(self, estimate: FinetunePriceEstimate) -> None:
         super().__init__("no job was started")
         self.estimate = estimate
-
-
-@contextmanager
-def _deletes_uploads(client: Together, *paths: Path | None, may_decline: bool) -> Iterator[None]:
-    """Deletes what was uploaded in a `with` block if it ends with a DeclinedError; files of the account from before remain."""
-    before = {file.id for file in client.files.list().data} if may_decline else set()
-    try:
-        yield
-    except DeclinedError:
-        uploads = {(path.name, path.stat().st_size) for path in paths if path is not None}
-        for file in client.files.list().data:
-            if file.id not in before and (file.filename, file.bytes) in uploads:
-                client.files.delete(str(file.id))
-        raise
 
 
 def _check_command(train: Path, validation: Path | None, options: Mapping[str, Any]) -> str:
