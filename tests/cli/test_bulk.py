@@ -50,6 +50,25 @@ def test_run(run: Run, emulator: Emulator, tmp_path: Path, via: str) -> None:
     assert "--overwrite" in one_error(run(*arguments, code=2))
 
 
+def test_answers_tell_which_request_they_are_for(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+    lines = [{"custom_id": "a-7", "body": body}, body, {"body": body | {"max_tokens": 3}}]
+    (tmp_path / "in.jsonl").write_text("\n\n".join(map(json.dumps, lines)), "utf-8")
+    options = ("--via", "online", "--max-concurrency", 1, "-o")
+    emulator.inject(Fault("400", message="no such tool"))
+    run("bulk", "run", "in.jsonl", *options, "out.jsonl", code=3)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert [list(row) for row in rows] == [
+        ["index", "id", "custom_id", "error"],
+        ["index", "id", "request", "error"],
+        ["index", "id", "request", "response"],
+    ]
+    assert (rows[0]["custom_id"], rows[1]["request"], rows[2]["request"]) == ("a-7", body, lines[2]["body"])
+    emulator.reply(lambda request: str((tmp_path / "in.jsonl").write_text("{}", "utf-8")))
+    assert "in.jsonl cannot be read again, or has changed" in run("bulk", "run", "in.jsonl", *options, "new.jsonl").err
+    assert {*json.loads((tmp_path / "new.jsonl").read_text("utf-8").splitlines()[2])} == {"index", "id", "response"}
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_table_with_its_answers(run: Run, emulator: Emulator, tmp_path: Path, suffix: str) -> None:
     emulator.reply(lambda request: request["messages"][-1]["content"].upper())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from pydantic_core import from_json
 
 from together_adapters.cli.output import to_json
+from together_adapters.cli.terminal import note
 from together_adapters.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -53,6 +57,25 @@ def request_bodies(rows: list[Row], column: str, system: str | None, max_tokens:
     settings = {} if max_tokens is None else {"max_tokens": max_tokens}
     for row in rows:
         yield {"messages": [*before, {"role": "user", "content": row[column]}], **settings}
+
+
+def read_requests(path: Path, state: os.stat_result) -> Iterator[Row]:
+    """Yields what tells which request of a file an answer is for: the `custom_id` of its line, or else its body.
+
+    Nothing for a pipe, which cannot be read again, and for a file that has changed since its `state` was read.
+    """
+    now = path.stat()
+    is_same = (now.st_size, now.st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    if not path.is_file() or not is_same:
+        note(f"{path} cannot be read again, or has changed: the answers have no `custom_id` and no `request`")
+        yield from repeat({})
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                value = from_json(line)
+                id = value.get("custom_id")
+                yield {"request": value.get("body", value)} if id is None else {"custom_id": id}
 
 
 def write_rows(path: Path, rows: list[Row], results: Iterable[BulkItem[Any]], *, is_csv: bool) -> None:

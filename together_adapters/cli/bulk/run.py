@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +10,7 @@ import click
 
 from together_adapters.atomic_files import new_files
 from together_adapters.cli.bulk.checkpoints import bulk_bar, checkpoint_of, checkpoint_option
-from together_adapters.cli.bulk.rows import SUFFIXES, Row, read_rows, refuse_table, request_bodies, write_rows
+from together_adapters.cli.bulk.rows import SUFFIXES, Row, read_requests, read_rows, refuse_table, request_bodies, write_rows
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import SERVICE
 from together_adapters.cli.options import COUNT, EXISTING_FILE, NEW_FILE, check_new, overwrite_option
@@ -72,7 +72,8 @@ def run(
     \b
     {"model": "openai/gpt-oss-120b", "messages": [{"role": "user", "content": "Hi"}]}
 
-    Answers have `index`, `id`, and `response` or `error`. If requests failed, the exit code is 3.
+    Answers have `index`, from 0, `id`, the `custom_id` of the line or else its body as `request`, and `response` or `error`. If requests
+    failed, the exit code is 3.
 
     With --column it is a table, .csv, or .jsonl with any objects, which is written with the columns `answer` and `error`.
 
@@ -93,6 +94,7 @@ def run(
     else:
         rows = read_rows(prompts, column)
     bodies: Any = prompts if column is None else request_bodies(rows, column, system, max_tokens)
+    state = prompts.stat()
     with checkpoint_of(checkpoint, output) as path:
         with bulk_bar(path) as show:
             results = run_requests(session.client, bodies, checkpoint=path, timeout=wait_timeout, progress=show, **options)
@@ -100,7 +102,7 @@ def run(
         failed = len(failures)
         with new_files({output: overwrite}) as (draft,):
             if column is None:
-                _write_lines(draft, results)
+                _write_lines(draft, results, read_requests(prompts, state))
             else:
                 write_rows(draft, rows, results, is_csv=output.suffix == ".csv")
         usage, file_ids = results.usage, results.file_ids
@@ -131,18 +133,13 @@ def _summary(answers: int, failed: int, usage: Usage, cost: float | None) -> str
     return f"{answers:,} answers ({failed:,} failed), {usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens, {price}"
 
 
-def _write_lines(path: Path, results: Any) -> None:
+def _write_lines(path: Path, results: Iterable[BulkItem[Any]], requests: Iterable[Row]) -> None:
     with path.open("wb") as file:
-        file.writelines(_lines(results))
-
-
-def _lines(results: Any) -> Iterator[bytes]:
-    item: BulkItem[Any]
-    for item in results:
-        line: dict[str, Any] = {"index": item.index, "id": item.id}
-        if item.error is None:
-            response: Any = item.response
-            line["response"] = response.model_dump(exclude_unset=True) if hasattr(response, "model_dump") else response
-        else:
-            line["error"] = {"message": item.error.message, "code": item.error.code, "status": item.error.status_code}
-        yield to_json(line, indent=None).encode() + b"\n"
+        for item, request in zip(results, requests, strict=False):
+            line: dict[str, Any] = {"index": item.index, "id": item.id, **request}
+            if item.error is None:
+                response: Any = item.response
+                line["response"] = response.model_dump(exclude_unset=True) if hasattr(response, "model_dump") else response
+            else:
+                line["error"] = {"message": item.error.message, "code": item.error.code, "status": item.error.status_code}
+            file.write(to_json(line, indent=None).encode() + b"\n")
