@@ -295,7 +295,7 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
 
 def _load_checker() -> Callable[..., DataReport]:
     """Imports the file checker of `finetune`, which resources do not know, when the first file is checked."""
-    from together_adapters.finetune.validation.check_jsonl import check_jsonl
+    from together_adapters.finetune.recognition import check_jsonl
 
     return check_jsonl
 

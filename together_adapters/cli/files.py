@@ -79,7 +79,7 @@ def retrieve_content(session: Session, id: str, output: Path | None, overwrite: 
 def check(session: Session, file: Path, purpose: str, max_issues: int) -> Result:
     """Check a data file. No data is sent, and no key is needed. Exit code 1 if the file is invalid."""
     from together_adapters.cli.ft.tables import in_flags
-    from together_adapters.finetune.validation.check_jsonl import check_jsonl
+    from together_adapters.finetune.recognition import check_jsonl
 
     report = in_flags(with_bar("bytes", check_jsonl, file, purpose=purpose, max_issues=max_issues))
 

@@ -58,12 +58,13 @@ if TYPE_CHECKING:
     from together_adapters.finetune.job import AsyncJob, Job, astart, start
     from together_adapters.finetune.judging import Comparison, judge
     from together_adapters.finetune.loading import load
+    from together_adapters.finetune.recognition import check_jsonl
     from together_adapters.finetune.reports.diff import Difference, differences, report_differences
     from together_adapters.finetune.reports.plot import save_picture
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.finetune.rules import RULES_VERSION
     from together_adapters.finetune.splitting import Leakage, leakage
-    from together_adapters.finetune.validation.check_jsonl import check_file, check_jsonl
+    from together_adapters.finetune.validation.check_jsonl import check_file
     from together_adapters.finetune.validation.check_row import check_row
     from together_adapters.finetune.writing.fixes import Fixes
     from together_adapters.finetune.writing.write_jsonl import PreparedFile, write_jsonl
@@ -77,12 +78,13 @@ else:
         ".job": "AsyncJob Job astart start",
         ".judging": "Comparison judge",
         ".loading": "load",
+        ".recognition": "check_jsonl",
         ".reports.diff": "Difference differences report_differences",
         ".reports.plot": "save_picture",
         ".reports.report": "DataReport",
         ".rules": "RULES_VERSION",
         ".splitting": "Leakage leakage",
-        ".validation.check_jsonl": "check_file check_jsonl",
+        ".validation.check_jsonl": "check_file",
         ".validation.check_row": "check_row",
         ".writing.fixes": "Fixes",
         ".writing.write_jsonl": "PreparedFile write_jsonl",

@@ -14,6 +14,7 @@ from together_adapters import _integrations
 from together_adapters.errors import BudgetExceededError, InvalidDatasetError, JobFailedError, RemoteValidationError
 from together_adapters.finetune.arguments import path_of
 from together_adapters.finetune.errors import refuse_method, way_on
+from together_adapters.finetune.recognition import with_form
 from together_adapters.finetune.reports.diff import Difference, differences
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
@@ -327,8 +328,6 @@ def _path(file: PreparedFile | str | PathLike[str]) -> Path:
 def _check(path: Path, options: Mapping[str, Any]) -> DataReport:
     report = check_jsonl(path, **options)
     if not report.ok:
-        from together_adapters.finetune.recognition import with_form  # and all formats
-
         report = with_form(report, path)
     refuse_method(report, f"{path.name} was not uploaded: ")
     if not report.ok or not report.method_ok:

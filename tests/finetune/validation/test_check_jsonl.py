@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import time
 from hashlib import sha256
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Flavour
 from together_adapters.errors import DatasetError, FileTypeError, InvalidDatasetError
 from together_adapters.finetune import RULES_VERSION, DataReport, check_file, check_jsonl, rules
 from together_adapters.finetune.validation import jsonl_reader as lines
@@ -52,6 +54,27 @@ def test_lines(check: Any, content: bytes, expected: list[Any]) -> None:
 
 def test_a_syntax_error_names_its_column(check: Any) -> None:
     assert check(b"{key: 1}").issues[0].message == "the line is not JSON: key must be a string at column 2"
+
+
+@pytest.mark.parametrize(("row", "form", "format", "text"), [
+    (CHAT, None, "conversation", "2 rows (conversation)"),
+    (PAIR, None, "preference", "2 rows (preference)"),
+    ({"prompt": "q", "completion": "a"}, None, "instruction", "2 rows (instruction)"),
+    ({"text": "a"}, None, "general", "2 rows (general)"),
+    ({"instruction": "q", "output": "a"}, "alpaca", None, "2 rows (of the form alpaca, which load(...) converts)"),
+    ({"nothing": "q"}, None, None, "2 rows (unknown format)"),
+])  # fmt: skip
+def test_a_report_names_the_form(
+    flavour: Flavour, check: Any, tmp_path: Path, row: Any, form: str, format: str, text: str
+) -> None:
+    report = check([row, row])
+    assert (report.form, report.format) == (form, format) and str(report).startswith(text)
+    client = flavour.client()
+    assert flavour.run(client.files.check(tmp_path / "x.jsonl")).form == form
+    if form:
+        with pytest.raises(InvalidDatasetError, match="of the form alpaca"):
+            flavour.run(client.files.upload(tmp_path / "x.jsonl"))
+    assert pickle.loads(pickle.dumps(check_jsonl)) is check_jsonl
 
 
 def test_duplicate_keys(check: Any) -> None:

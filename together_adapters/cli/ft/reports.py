@@ -63,6 +63,7 @@ def check(
       together-adapters ft check *.jsonl --secrets --duplicates --json > report.json
       zcat chats.jsonl.gz | together-adapters ft check -
     """
+    from together_adapters.finetune.recognition import with_form
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
     if report_file is not None:
@@ -82,8 +83,6 @@ def check(
             path = stack.enter_context(local_file(file))
             report = check_jsonl(path, train=train, progress=bar, **options)
             if not report.ok:
-                from together_adapters.finetune.recognition import with_form  # and all formats
-
                 report = with_form(report, path)
             report = tables.in_flags(report, path, file)
             reports.append((tables.file_name(file), report))

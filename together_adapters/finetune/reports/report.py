@@ -27,6 +27,9 @@ _NUMBER = re.compile(r"([0-9]{1,18})")
 class DataReport(BaseModel):
     """The result of a check.
 
+    `format` is what its rows are: `conversation`, `instruction`, `preference`, `general` (text), `mixed`, or None if no row has a format
+    of the service; then `form` is the form from which `load` makes such rows.
+
     Attributes:
         purpose: What the file is for.
         method: The training method, `sft` or `dpo`.
@@ -41,6 +44,8 @@ class DataReport(BaseModel):
         issues: The issues, errors before warnings, up to `max_issues`, in the order of the file.
         issue_counts: The number of issues by code, listed or not.
         formats: The number of rows by format.
+        form: What a file whose rows have no such format is for `load`, such as `alpaca with the columns instruction, output`, or
+            None; only `check_jsonl` and the checks of `files` look for it.
         bytes: The size of the file.
         sha256: The checksum, if it was computed; None for the sum of several reports.
         turns: The messages of each row; `turns.total` is their number in all rows.
@@ -78,6 +83,7 @@ class DataReport(BaseModel):
     issue_counts: dict[str, int] = Field(default_factory=dict)
     max_issues: int = 1000
     formats: dict[str, int] = Field(default_factory=dict)
+    form: str | None = None
     bytes: int = 0
     sha256: str | None = None
     turns: Distribution = Field(default_factory=Distribution)
@@ -190,7 +196,7 @@ class DataReport(BaseModel):
         issues = [issue for issue in self.issues if issue.severity == "error"] or self.issues
         counts = sorted_counts({code: self.issue_counts[code] for issue in issues if (code := issue.code) in self.issue_counts})
         has_files = len({split_source(issue)[0] for issue in self.issues}) > 1
-        format = self.format or "unknown format"
+        format = self.format or ("unknown format" if self.form is None else f"of the form {self.form}, which load(...) converts")
         issue_totals = f"{count_of(self.errors, 'error')}, {count_of(self.warnings, 'warning')}"
         rows = f"{self.rows - dropped:,} of {count_of(self.rows, 'row')}" if (dropped := sum(self.dropped.values())) else ""
         text = f"{rows or count_of(self.rows, 'row')} ({format}), {issue_totals}."
