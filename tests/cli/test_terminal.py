@@ -70,6 +70,20 @@ def test_progress_bar_of_a_job(terminal: Terminal, client: Together, train: Path
     assert "$" in without_styles(terminal("fine-tuning", "retrieve", job))
 
 
+def test_the_bar_of_a_training_is_as_old_as_its_events(terminal: Terminal, train: Path) -> None:
+    with serve(job_seconds=3) as emulator, Together(api_key="any", base_url=emulator.base_url) as client:
+        job = start(client, train, model=TRAINABLE, n_epochs=2)
+        screen = without_styles(terminal("ft", "watch", job.id, "--poll-interval", "0.1", TOGETHER_BASE_URL=emulator.base_url))
+    lines = [line for line in screen.splitlines() if line.strip()]
+    for status in ("compressing", "uploading"):
+        event = next(index for index, line in enumerate(lines) if line.endswith(f"{status.capitalize()} the model"))
+        assert lines[event + 1].startswith(status)  # the bar that is drawn with the event
+    assert re.search(r"^training, step \d+ of \d+ ━+", screen, re.M)
+    bars = [line for line in lines if "━" in line]
+    assert {bool(re.search(r" [0-9]+%", line)) for line in bars if line.startswith("training")} == {True}
+    assert not [line for line in bars if "%" in line and not line.startswith("training")]
+
+
 def test_json_without_a_progress_bar(terminal: Terminal, train: Path) -> None:
     screen = without_styles(terminal("files", "check", train, "--json"))
     assert '"ok": true' in screen

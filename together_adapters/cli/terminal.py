@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import click
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["bytes", "job", "rows"]
 T = TypeVar("T")
+
+_DRAW_SECONDS: Final = 0.1
 
 
 def is_terminal(stream: IO[str]) -> bool:
@@ -94,10 +97,18 @@ def progress_bar(kind: Kind) -> Iterator[Callable[[Progress], None] | None]:
     console = Console(stderr=True)
     with rich.Progress(description, rich.BarColumn(bar_width=None), *columns[kind], console=console, transient=True) as bar:
         task = bar.add_task("", total=None, visible=False)
+        drawn_at = 0.0
 
         def show(progress: Progress) -> None:
+            nonlocal drawn_at
             stage = printable(progress.stage).replace("_", " ")
-            bar.update(task, visible=True, description=stage, completed=progress.done, total=progress.total)
+            # Lines that are printed draw the bar as it was drawn last.
+            is_due = time.monotonic() - drawn_at > _DRAW_SECONDS
+            # Many jobs say no more than that they run, and after the last step of a training something else is done.
+            is_unknown = kind == "job" and (progress.fraction or 0.0) in (0.0, 1.0)
+            bar.tasks[0].total = None if is_unknown else progress.total  # `update` ignores None
+            bar.update(task, visible=True, description=stage, completed=progress.done, refresh=is_due)
+            drawn_at = time.monotonic() if is_due else drawn_at
 
         yield show
 

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +180,7 @@ def _follow(session: Session, job_id: str, **wait: Any) -> Result:
 
             def update(progress: Progress) -> None:
                 if show is not None:
-                    show(progress)
+                    show(_with_step(progress))
                 if not session.as_json:
                     print_events()
 
@@ -196,3 +197,10 @@ def _follow(session: Session, job_id: str, **wait: Any) -> Result:
         note(f"To compare it with its base: together-adapters ft judge {job.id} VALIDATION_FILE")
 
     return Result(job.details, show_model)
+
+
+def _with_step(progress: Progress) -> Progress:
+    """Returns a progress whose stage names the step, while the training runs."""
+    if progress.stage != "running" or not progress.total or not progress.done:
+        return progress
+    return replace(progress, stage=f"training, step {progress.done:,.0f} of {progress.total:,.0f}")
