@@ -258,3 +258,16 @@ def test_a_row_that_cannot_be_made_gives_its_reservation_back(caplog: pytest.Log
     control.settle(lambda: (1 // 0,), guard.reserve(0.9, "chat", MODEL))
     assert "not in the ledger" in caplog.text
     guard.reserve(0.9, "chat", MODEL)
+
+
+def test_a_call_that_cannot_be_sent_costs_nothing(flavour: Flavour, emulator: Emulator) -> None:
+    control = Control(budget=1, prices={MODEL: {"request": 0.9}})
+    client = flavour.client(control=control)
+    flavour.run(client.close())
+    for stream in (False, True, False):
+        with pytest.raises(ConfigurationError, match="closed"):
+            flavour.run(client.chat.completions.create(**QUESTION, stream=stream))
+    assert control.ledger.rows() == []
+    assert control.state().in_flight == 0
+    flavour.run(flavour.client(control=control).chat.completions.create(**QUESTION))
+    assert control.ledger.spent() == 0.9

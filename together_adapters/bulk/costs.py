@@ -59,7 +59,8 @@ class Account:
         """Returns the tokens that requests may use, by model."""
         usage: dict[str, Tokens] = {}
         for model, body in bodies:
-            usage.setdefault(model, Tokens()).add(estimated_tokens(self._kind, body, self._history))
+            expected = self._history.expect(self._kind, model)
+            usage.setdefault(model, Tokens()).add(estimated_tokens(self._kind, body, expected))
         return usage
 
     def estimate(self, bodies: Iterable[tuple[str, bytes]]) -> float:

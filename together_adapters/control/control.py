@@ -20,6 +20,7 @@ from together_adapters.control.limits.limiter import Limiter
 from together_adapters.control.metering import ManyRequests, RequestMeter, operation_here
 from together_adapters.control.prices import PriceBook
 from together_adapters.control.settings import budget_dollars, concurrency_limit, location, rate_limit
+from together_adapters.control.stream_metering import StreamMeter
 from together_adapters.control.tags import Tags, current_tags
 from together_adapters.errors import ConfigurationError
 from together_adapters.suggestions import suggests_keywords
@@ -154,7 +155,8 @@ class Control:
         operation = operation_here.get()
         if operation is not None and operation.control is not self:
             operation = None
-        return RequestMeter(self, kind, config, step, call, operation)
+        meter = RequestMeter if step is call else StreamMeter
+        return meter(self, kind, config, step, call, operation)
 
     def pass_by(self, name: str) -> None:
         """Admits what cannot be measured, unless there is a budget."""
@@ -174,6 +176,11 @@ class Control:
                 self.budget_guard.settle(reservation, make_values)
         except Exception as error:
             _log.error("the row of a call is not in the ledger yet: %s", error)
+
+    def give_back(self, reservation: int) -> None:
+        """Gives the reservation of a call back that was refused."""
+        if self.budget_guard is not None:
+            self.budget_guard.release(reservation)
 
     def keep(self, request: RequestMeter) -> None:
         """Keeps note of an open stream, which has used tokens even if the program ends."""

@@ -87,17 +87,17 @@ def params_of(body: Any) -> Mapping[str, Any]:
     return dict(body.fields) if isinstance(body, Form) else {}
 
 
-def estimated_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory) -> Tokens:
-    """Estimates the tokens of a request."""
+def estimated_tokens(kind: str, params: Mapping[str, Any], expected: int) -> Tokens:
+    """Estimates the tokens of a request; its answer is expected to be so long where it has no limit."""
     if kind == "chat":
         tokens = _messages_tokens(params.get("messages"))
         if tools := params.get("tools"):
             tokens += _json_tokens(tools)
         if response_format := params.get("response_format"):
             tokens += _json_tokens(response_format)
-        return Tokens(tokens, 0, _output_tokens(kind, params, history))
+        return Tokens(tokens, 0, _output_tokens(kind, params, expected))
     if kind == "completion":
-        return Tokens(_texts_tokens(params.get("prompt")), output=_output_tokens(kind, params, history))
+        return Tokens(_texts_tokens(params.get("prompt")), output=_output_tokens(kind, params, expected))
     if kind == "embeddings":
         return Tokens(_texts_tokens(params.get("input")))
     if kind == "rerank":
@@ -159,17 +159,19 @@ def answer_tokens(body: Mapping[str, Any]) -> int:
 
 def chunk_characters(chunk: Any) -> int:
     """Returns how much text a chunk of a stream adds: answer, reasoning and arguments of tool calls."""
-    choices: Any = _get(chunk, "choices") or ()
-    if len(choices) == 1 and (content := _get(_get(choices[0], "delta"), "content")):  # as nearly all chunks are
+    choices: Any = field_of(chunk, "choices") or ()
+    if len(choices) == 1 and (content := field_of(field_of(choices[0], "delta"), "content")):  # as nearly all chunks are
         return len(content)
     count = 0
     for choice in choices:
-        count += len(_get(choice, "text") or "")
-        if (delta := _get(choice, "delta")) is not None:
-            count += len(_get(delta, "content") or "") + len(_get(delta, "reasoning") or _get(delta, "reasoning_content") or "")
-            for call in _get(delta, "tool_calls") or ():
-                function = _get(call, "function")
-                count += len(_get(function, "arguments") or "") + len(_get(function, "name") or "")
+        count += len(field_of(choice, "text") or "")
+        if (delta := field_of(choice, "delta")) is not None:
+            count += len(field_of(delta, "content") or "") + len(
+                field_of(delta, "reasoning") or field_of(delta, "reasoning_content") or ""
+            )
+            for call in field_of(delta, "tool_calls") or ():
+                function = field_of(call, "function")
+                count += len(field_of(function, "arguments") or "") + len(field_of(function, "name") or "")
     return count
 
 
@@ -194,14 +196,16 @@ def usage_tokens(usage: Any) -> Tokens | None:
     return tokens
 
 
-def _get(fields: Any, name: str) -> Any:
+def field_of(fields: Any, name: str) -> Any:
     """Returns a field of an object or of a model of one."""
     return fields.get(name) if isinstance(fields, dict) else getattr(fields, name, None)
 
 
 def _detail(nested: Any, flat: Any, name: str) -> int:
     """Returns a count that some servers nest in an object of details, and others do not."""
-    count = None if nested is None else _get(nested, name)
+    count = None
+    if nested is not None:
+        count = nested.get(name) if isinstance(nested, dict) else getattr(nested, name, None)
     count = flat if count is None else count
     return int(count) if isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT else 0
 
@@ -213,10 +217,10 @@ def _number(value: Any) -> float:
         return 0.0
 
 
-def _output_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory) -> int:
+def _output_tokens(kind: str, params: Mapping[str, Any], expected: int) -> int:
     tokens = params.get("max_tokens") or params.get("max_completion_tokens")
     if not isinstance(tokens, int) or tokens < 0:  # some servers take -1 for no limit
-        tokens = history.expect(kind, str(params.get("model")))
+        tokens = expected
     count = params.get("n")
     if isinstance(count, int) and count > 1:
         tokens *= count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import replace
@@ -29,7 +29,7 @@ from together_adapters.errors import (
     TogetherError,
 )
 from together_adapters.resources.models import list_models
-from together_adapters.transport.call import AudioStreamCall, Call, Flow, Operation, StreamCall, once
+from together_adapters.transport.call import Call, Flow, Operation, StreamCall, once
 from together_adapters.transport.retry import Failure
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class OperationMeter(ABC):
     attempts = 0
     waited = 0.0
     status: int | None = None
-    request_id: str | None = None
     is_estimated = False
     first_chunk: float | None = None  # seconds from the start
     _is_streamed = False
@@ -83,6 +82,11 @@ class OperationMeter(ABC):
     def estimated_amount(self) -> Amount:
         """What it may use of what is not sold by the token."""
         return ONE_REQUEST
+
+    @property
+    @abstractmethod
+    def request_id(self) -> str | None:
+        """The id that the service gave the last request."""
 
     def count(self, tokens: Tokens) -> None:
         """Adds tokens that were used. It may keep the object."""
@@ -117,7 +121,9 @@ class OperationMeter(ABC):
 
     def write(self, error: BaseException | None) -> None:
         """Writes the row and gives the reservation back. What was refused has none."""
-        if error is None or self.attempts or not isinstance(error, _REFUSALS):
+        if not self.attempts and isinstance(error, _REFUSALS):
+            self.control.give_back(self._reservation)
+        else:
             self.control.settle(partial(self._values, error), self._reservation)
 
     def _values(self, error: BaseException | None) -> Values:
@@ -155,8 +161,7 @@ class OperationMeter(ABC):
 class ManyRequests(OperationMeter):
     """An operation of several requests. It is current where they are performed, in threads and tasks, too."""
 
-    meter = None
-    """Its requests have meters of their own."""
+    request_id: str | None = None
 
     def __init__(self, control: Control, operation: Operation, config: Config) -> None:
         super().__init__(control, operation.name, str(operation.params.get("model") or ""), config)
@@ -171,14 +176,13 @@ class ManyRequests(OperationMeter):
     def estimate(self) -> Tokens:
         return Tokens(*self._estimate()) if self._estimate else NO_TOKENS
 
-    @property
-    def step(self) -> Any:
-        """The step to perform."""
-        return self._step if self.control.budget_guard is None else self.after_admission(self._step, None)
-
-    def __enter__(self) -> Self:
+    def __enter__(self) -> tuple[Any, None]:
         self._token = operation_here.set(self)
-        return self
+        try:
+            return self._step if self.control.budget_guard is None else self.after_admission(self._step, None), None
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if self._token is not None:
@@ -232,76 +236,62 @@ class RequestMeter(OperationMeter):
     _estimate: Tokens | None = None
     _turn: LimiterTurn | None = None
     _number: int | None = None  # in the order of arrival
+    _headers: Mapping[str, str] | None = None  # of the last response
     _response: HTTPResponse | None = None  # of a success, as soon as its head is there
     _is_open = False
     _usage: Tokens | None = None
     _value: Any = None
-    _chunks = _characters = 0
 
     def __init__(
-        self,
-        control: Control,
-        kind: str,
-        config: Config,
-        step: Any,
-        call: Call[Any],
-        operation: ManyRequests | None,
+        self, control: Control, kind: str, config: Config, step: Any, call: Call[Any], operation: ManyRequests | None
     ) -> None:
-        params = call.body if isinstance(call.body, dict) else estimates.params_of(call.body)
-        model = str(params.get("model") or params.get("model_id") or "")
-        super().__init__(control, kind, model, config)
-        if step is not call:
-            self._is_streamed = True
+        body = call.body
+        self._params: Mapping[str, Any] = body if isinstance(body, dict) else estimates.params_of(body)
+        super().__init__(control, kind, str(self._params.get("model") or self._params.get("model_id") or ""), config)
+        self._body = body
         if call.price is not None:
             self._price = call.price
         self._operation = operation
-        self._step = step  # not the one that is performed: a stream that is lost would not be freed at once
-        self._call = call
+        self._step = step
         self._epoch = control.epoch
         self._end_lock = Lock()  # held from the end on
 
     @property
+    def request_id(self) -> str | None:
+        return None if self._headers is None else request_id(self._headers)
+
+    @property
     def estimate(self) -> Tokens:
         if self._estimate is None:  # which few calls need
-            self._estimate = estimates.estimated_tokens(self.kind, estimates.params_of(self._call.body), self.control.history)
+            expected = self.control.history.expect(self.kind, self.model)
+            self._estimate = estimates.estimated_tokens(self.kind, self._params, expected)
         return self._estimate
 
     @property
     def estimated_amount(self) -> Amount:
-        if self.kind in TOKEN_KINDS:
-            return ONE_REQUEST
-        return estimates.estimated_amount(self.kind, estimates.params_of(self._call.body), self._call.body)
+        return ONE_REQUEST if self.kind in TOKEN_KINDS else estimates.estimated_amount(self.kind, self._params, self._body)
 
-    @property
-    def step(self) -> Any:
-        """The step with its meter."""
-        step = self._step
-        if isinstance(step, StreamCall):
-            if isinstance(step, AudioStreamCall):
-                step = replace(step, from_bytes=self._chunk_parser(step.from_bytes))
-            step = replace(step, parse=self._chunk_parser(step.parse))
-        if self._operation is not None or self.control.budget_guard is None:
-            return step
-        return self.after_admission(step, self)
-
-    @property
-    def meter(self) -> Self:
-        """The meter of the requests."""
-        return self
-
-    def __enter__(self) -> Self:
-        if self._operation is not None:
-            self._operation.open(self)
-        return self
+    def __enter__(self) -> tuple[Any, Self]:
+        if self._operation is None and self.control.budget_guard is None:
+            return self._step, self
+        return self._admit(self._step), self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if error is not None:
             self.end(error)
 
-    def __del__(self) -> None:
-        # A garbage collection may run while this thread holds a lock of the ledger or of the limiter.
-        if not self._end_lock.locked():
-            self.control.abandon(self)
+    def _admit(self, step: Any) -> Any:
+        """Returns a step to perform in place of the one that is observed: its operation, or the budget, has to know of it."""
+        if self._operation is not None:
+            self._operation.open(self)
+            return step
+        if self.control.budget_guard is None:
+            return step
+        try:
+            return self.after_admission(step, self)
+        except BaseException as error:
+            self.end(error)
+            raise
 
     def turn(self) -> LimiterTurn | None:
         """Returns the turn of the next request, if that must wait for it."""
@@ -331,8 +321,7 @@ class RequestMeter(OperationMeter):
             self._release(outcome.status, _EMPTY)
             return
         self.status = status = outcome.status_code
-        headers = outcome.headers
-        self.request_id = request_id(headers)
+        self._headers = headers = outcome.headers
         if 200 <= status < 300:
             self._response, self._is_open = outcome, is_open
             if is_open and turn is not None:
@@ -345,12 +334,8 @@ class RequestMeter(OperationMeter):
         self._release(status, headers, usage, body)
 
     def result(self, value: Any) -> None:
-        """Reads what a response has used; a stream is read until it ends."""
-        if isinstance(self._step, StreamCall):
-            value.observations.append(self)
-            self.control.keep(self)
-            return
-        self._usage = _usage_of(value)
+        """Reads what a response has used."""
+        self._usage = estimates.usage_tokens(value.get("usage") if isinstance(value, dict) else getattr(value, "usage", None))
         self._value = value
         self.end()
 
@@ -381,7 +366,7 @@ class RequestMeter(OperationMeter):
         turn, response = self._turn, self._response
         if response is not None:
             self._release(response.status_code, response.headers, self._used(error))
-        elif turn is not None and turn.granted:
+        elif turn is not None and turn.granted and not isinstance(error, _REFUSALS):
             self.attempts += 1
             self.waited += turn.waited
             self._count_estimate()
@@ -400,7 +385,7 @@ class RequestMeter(OperationMeter):
         body = _EMPTY if self._is_open or self._usage else self._parsed_body()
         usage = self._usage or estimates.usage_tokens(body.get("usage"))
         if usage is None:
-            count = max(self._chunks, self._characters // _CHARACTERS_PER_TOKEN) or estimates.answer_tokens(body)
+            count = self._streamed_tokens() or estimates.answer_tokens(body)
             if not count and isinstance(error, APIError) and not isinstance(error, APIResponseValidationError):  # no answer
                 return None
             self.is_estimated = True
@@ -431,19 +416,9 @@ class RequestMeter(OperationMeter):
         if turn is not None:
             turn.release(status, headers, None if used is None else used.input + used.output, body)
 
-    def _chunk_parser(self, parse: Callable[[bytes], T]) -> Callable[[bytes], T]:
-        def parse_chunk(data: bytes) -> T:
-            chunk = parse(data)
-            if self.first_chunk is None:
-                self.first_chunk = time.perf_counter() - self.start
-            if characters := estimates.chunk_characters(chunk):
-                self._chunks += 1
-                self._characters += characters
-            if b'"usage"' in data and (usage := _usage_of(chunk)) is not None:
-                self._usage = usage
-            return chunk
-
-        return parse_chunk
+    def _streamed_tokens(self) -> int:
+        """Estimates the tokens that have arrived, of an answer that comes in parts."""
+        return 0
 
 
 def _with_meter(step: Any, meter: RequestMeter) -> Any:
@@ -451,12 +426,6 @@ def _with_meter(step: Any, meter: RequestMeter) -> Any:
     if isinstance(step, StreamCall):
         return replace(step, call=replace(step.call, meter=meter))
     return replace(step, meter=meter)
-
-
-def _usage_of(value: Any) -> Tokens | None:
-    """Returns the usage of a response or a chunk, if it has one."""
-    usage = value.get("usage") if isinstance(value, dict) else getattr(value, "usage", None)
-    return None if usage is None else estimates.usage_tokens(usage)
 
 
 def _may_have_cost(failure: Failure) -> bool:

@@ -80,9 +80,9 @@ class AsyncDriver(HTTPDriver, Async):
                 scope.result(result := await self.perform(scope.step))
             return result
         control = self.config.control
-        if control is not None and (scope := control.observe(step, self.config)):
-            with scope:
-                scope.result(result := await self._dispatch(scope.step, scope.meter))
+        if control is not None and (metering := control.observe(step, self.config)):
+            with metering as (metered, meter):
+                metering.result(result := await self._dispatch(metered, meter))
             return result
         return await self._dispatch(step)
 

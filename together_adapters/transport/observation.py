@@ -75,12 +75,20 @@ class Meter(Protocol):
         """Gets what came of a request; of a body that is kept open, as of a stream, the head."""
 
 
-class MeteredObservation(Observation, Protocol):
-    """The observation of a step under control."""
+class MeteredObservation(Protocol):
+    """The observation of a step under control: a context around its performance, as `Observation` is."""
 
-    @property
-    def meter(self) -> Meter | None:
-        """The meter of the step, which is a call that has none; None for any other step."""
+    def __enter__(self) -> tuple[Any, Meter | None]:
+        """Returns the step to perform in place of the original, and its meter if it is a call that has none."""
+        ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any, /) -> None: ...
+
+    def result(self, value: Any) -> None:
+        """Gets the result of the step. A stream, which is a result before its events, gets the observation itself."""
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Ends the observation, unless it has ended: an error stopped the step or its stream, or the stream is closed."""
 
 
 class Controller(Protocol):

@@ -81,9 +81,9 @@ class SyncDriver(HTTPDriver, Sync):
                 scope.result(result := self.perform(scope.step))
             return result
         control = self.config.control
-        if control is not None and (scope := control.observe(step, self.config)):
-            with scope:
-                scope.result(result := self._dispatch(scope.step, scope.meter))
+        if control is not None and (metering := control.observe(step, self.config)):
+            with metering as (metered, meter):
+                metering.result(result := self._dispatch(metered, meter))
             return result
         return self._dispatch(step)
 

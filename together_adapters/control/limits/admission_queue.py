@@ -180,13 +180,11 @@ class AdmissionQueue:
         self.in_flight -= 1
         if self._probe is ticket:
             self._probe = None
-        request_entry, token_entry = ticket.entries
-        if (window := self.requests.window) is not None:
-            window.forget(request_entry)
-        if (window := self.tokens.window) is not None:
-            window.forget(token_entry)
+        for limit, entry in zip(self._rate_limits, ticket.entries, strict=True):
+            if limit.window is not None and limit.window.test is entry:
+                limit.window.forget(entry)
         if tokens is not None:
-            self.tokens.settle(token_entry, tokens)
+            self.tokens.settle(ticket.entries[1], tokens)
         if self.permits is not None and ticket.permit is not None:
             self.permits.end(ticket.permit, tokens)
         if self._waiting:
@@ -282,10 +280,10 @@ class AdmissionQueue:
             self._granted_at = now
         requests, tokens = self.requests, self.tokens
         ticket.entries = request_entry, token_entry = requests.take(1, now), tokens.take(ticket.tokens, now)
-        if requests.window is not None:
-            requests.window.send(request_entry, now)
-        if tokens.window is not None:
-            tokens.window.send(token_entry, now)
+        if (window := requests.window) is not None and request_entry.total >= window.until:
+            window.send(request_entry, now)
+        if (window := tokens.window) is not None and token_entry.total >= window.until:
+            window.send(token_entry, now)
         if self._is_probing:
             self._probe = ticket
         ticket.granted = True

@@ -29,7 +29,7 @@ class RateLimit(Rate):
         """Returns when `amount` may be sent; not later than `now` if it may be sent now."""
         at = -inf if self.pace == inf else super().ready_at(amount, now)
         window = self.window
-        if window is None or not window.is_used_up(self.total, now) or window.may_test:
+        if window is None or self.total < window.until or not window.is_used_up(self.total, now) or window.may_test:
             return at
         self.exhaust(now, window.rate)
         return max(at, window.end)
