@@ -81,17 +81,19 @@ def test_a_list_has_the_status_of_every_model(run: Run, options: list[str]) -> N
             MODELS[GONE].removed_on,
         )
         assert models[MODEL]["pricing"]["input"] == MODELS[MODEL].prices.input
-    abilities = [word for word in ("tools", "schemas", "reasoning") if word in models[MODEL]["abilities"]]
+    abilities = [word for word in ("tools", "json", "reasoning") if word in models[MODEL]["abilities"]]
     facts = MODELS[MODEL]
     assert abilities == [
         word
-        for word, can in zip(("tools", "schemas", "reasoning"), (facts.tools, facts.json_schema, facts.reasoning), strict=True)
+        for word, can in zip(("tools", "json", "reasoning"), (facts.tools, facts.json_schema, facts.reasoning), strict=True)
         if can
     ]
     lines = run("models", "list", *options).out.splitlines()
     line = next(line for line in lines if line.startswith(f"{MODEL} "))
-    assert f"{facts.context_length:,}" in line and " ".join(models[MODEL]["abilities"]) in line
-    assert "Context, tokens" in lines[0] and "$/1M in" in lines[0]
+    context = facts.context_length or 0
+    assert (f"{context:,}" if context < 1_000_000 else f"{context / 1_000_000:.2f}M") in line
+    assert " ".join(models[MODEL]["abilities"]) in line and "  yes  " in line
+    assert "Context, tokens" in lines[0] and "$/1M in/out" in lines[0]
     assert lines[0].split()[-1] == "Status"
     assert len(lines) == len(models) + 1
 

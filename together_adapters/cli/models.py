@@ -28,32 +28,42 @@ _AUDIO: Final = ("audio", "transcribe")  # speech and transcription, which the c
 
 
 def _count(number: Any) -> Any:
-    """Returns a number with separators; a catalogue may hold something else."""
-    return f"{number:,}" if isinstance(number, int) else number
+    """Returns a number with separators, a large one in millions; a catalogue may hold something else."""
+    if not isinstance(number, int):
+        return number
+    return f"{number:,}" if number < 1_000_000 else f"{number / 1_000_000:.2f}M"
+
+
+def _prices(model: Any) -> str:
+    """Returns the prices of input and of output; nothing for what is not sold by the token."""
+    pricing = model.get("pricing")
+    if not isinstance(pricing, dict):
+        return str(pricing or "")
+    prices = (_price(pricing.get("input")), _price(pricing.get("output")))
+    return "/".join(map(str, filter(None, prices)))
 
 
 def _price(dollars: Any) -> Any:
-    """Returns a price with two digits after the point, or as many as it has; nothing for what is not sold by the token."""
-    if not isinstance(dollars, int | float):
+    """Returns a price with two digits after the point, or as many as it has."""
+    if not dollars or not isinstance(dollars, int | float):
         return dollars
-    if not dollars:
-        return ""
     return f"{dollars:.2f}" if round(dollars, 2) == dollars else f"{dollars:g}"
 
 
+_IS_SERVED: Final = {"served": "yes", "gone": "gone"}
 _MODELS: Final = Table(
     Column("ID", "id", no_wrap=True),
-    Column("Type", "type", drop=3),
-    Column("Context, tokens", "context_length", _count, right=True, drop=2),
-    Column("Can", "abilities", " ".join, drop=4),
-    Column("$/1M in", "pricing.input", _price, right=True, drop=1),
-    Column("$/1M out", "pricing.output", _price, right=True, drop=1),
-    Column("Status", "status"),
+    Column("Type", "type", drop=2),
+    Column("Context, tokens", "context_length", _count, right=True, drop=1),
+    Column("Can", "abilities", " ".join, whole=True, drop=3),
+    Column("$/1M in/out", _prices, right=True, drop=1),
+    Column("Served", lambda model: _IS_SERVED.get(model["status"].split()[0], "?")),
+    Column("Status", "status", whole=True, drop=4),
     empty="No models.",
 )
 _ABILITIES: Final = {
     "tools": "tools",
-    "schemas": "json_schema",
+    "json": "json_schema",
     "images": "vision",
     "audio": "audio",
     "video": "video",
@@ -76,9 +86,10 @@ def models() -> None:
 )
 @click.option("--table", "from_table", is_flag=True, help="List the table of this library: needs no key and no network.")
 def list_models(session: Session, kind: str | None, from_table: bool) -> Result:
-    """List the available models; `fine-tuning list-supported-models` lists those that can be fine-tuned. The tokens that each reads, what it can do, and prices in dollars per million tokens; `--json` has names, organizations and licenses too.
+    """List the available models: the tokens that each reads, what it can do, its prices in dollars per million tokens of input and output, and whether it is served. A narrow terminal shows the first columns; --json has all, with names, organizations and licenses.
 
-    What a model can do is as the table of this library says: tools, schemas (JSON), images, audio, video, reasoning.
+    `fine-tuning list-supported-models` lists those that can be fine-tuned. What a model can do is as the table of this library says:
+    tools, json (schemas), images, audio, video, reasoning.
     The catalogue of the service does not say whether a model is served. The status does, by the table of this library: served on the
     last day on which the vendor listed the model as serverless, gone since a day, not listed, or unknown to the table.
     """
