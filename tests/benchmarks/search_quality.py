@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from tests.benchmarks.rerank_quality import load_questions, load_texts
 from together_adapters import Together
-from together_adapters.demo.answering import Reference, full_text, prompt, rank_by_questions
+from together_adapters.demo.answering import Reference, answer_by_questions, full_text, prompt, rank_by_questions
 from together_adapters.emulator import serve
 from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL
 
@@ -80,6 +80,7 @@ def measure(part: str) -> Quality:
     with serve() as emulator, Together(api_key="emulator", base_url=emulator.base_url) as client:
         demo = Demo(client, texts)
         rank_by_questions(emulator, demo.reference)
+        answer_by_questions(emulator, demo.reference)
         for question, right, phrases in _questions(part, texts):
             before = demo.search(question)
             after = demo.rerank(question, before)

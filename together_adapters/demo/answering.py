@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import add
 from typing import TYPE_CHECKING, Any, Final
 
+from together_adapters.demo.answers import AnswerFinder, Quotation, cite
 from together_adapters.demo.corpus import Passage, passages
 from together_adapters.demo.keyword_index import KeywordIndex
 from together_adapters.demo.questions import questions_for
@@ -27,6 +28,8 @@ INSTRUCTIONS: Final = (
     "passage it rests on, like [2]. If the passages do not answer the question, say that you don't know, and nothing else."
 )
 _UNKNOWN: Final = re.compile(r"\W*I (?:don['\u2019]t|do not) know\b", re.IGNORECASE)
+_PROMPT: Final = re.compile(re.escape(INSTRUCTIONS) + r"\n\n<passages>\n(.+)\n</passages>\n\nQuestion: (.*)", re.DOTALL)
+_SECTION: Final = re.compile(r"\n\n\[(\d+)\] (.*?)(?=\n\n\[\d+\] |\Z)", re.DOTALL)
 _RANK_TOKENS: Final = 100
 _ANSWER_TOKENS: Final = 500
 _MILLION: Final = 1_000_000
@@ -38,8 +41,10 @@ class Reference:
     def __init__(self) -> None:
         self.passages = passages()
         self.texts = [full_text(passage) for passage in self.passages]
-        self._questions = dict(zip(self.texts, questions_for(self.texts), strict=True))
+        questions = dict(zip(self.texts, questions_for(self.texts), strict=True))
+        self._questions = {text: "\n\n".join(question.text for question in group) for text, group in questions.items()}
         self._index = KeywordIndex(self._with_questions(self.texts))
+        self._finder = AnswerFinder(questions, self._index.weight)
 
     def search(self, question: str) -> list[Passage]:
         """Returns the passages for a question, the best first; none if no passage shares a word with it."""
@@ -49,6 +54,10 @@ class Reference:
         """Returns the relevance of texts, each with its questions; these count twice, since one that is alike says most."""
         questions = [self._questions.get(text, "") for text in texts]
         return list(map(add, relevance(question, self._with_questions(texts)), relevance(question, questions)))
+
+    def quotations(self, question: str, texts: Sequence[str]) -> list[Quotation]:
+        """Returns the sentences of texts that answer a question; none if it is not like any of their questions."""
+        return self._finder.find(question, texts)
 
     def _with_questions(self, texts: Sequence[str]) -> list[str]:
         return [f"{text}\n\n{self._questions.get(text, '')}" for text in texts]
@@ -64,6 +73,27 @@ def rank_by_questions(emulator: Emulator, reference: Reference) -> None:
         return answer[0] if answer else ""
 
     emulator.reply(ranking, when=lambda request: "<query>" in str(request.get("messages")))
+
+
+def answer_by_questions(emulator: Emulator, reference: Reference) -> None:
+    """Lets an emulator's models answer with the sentences to which a question like the user's belongs; by itself it compares words."""
+    from together_adapters.emulator.engine.extractive_qa import NOT_FOUND
+
+    def answer(request: Mapping[str, Any]) -> str:
+        match = _PROMPT.search(_text(request))
+        assert match is not None
+        labels, texts = zip(*_SECTION.findall(f"\n\n{match[1]}"), strict=True)
+        quotations = reference.quotations(match[2], texts)
+        return "".join(cite(each, labels[q.passage]) for q in quotations for each in q.sentences).strip() or NOT_FOUND
+
+    emulator.reply(answer, when=lambda request: _PROMPT.search(_text(request)))
+
+
+def _text(request: Mapping[str, Any]) -> str:
+    """Returns the text of the last message of a request."""
+    message = (request.get("messages") or [{}])[-1]
+    parts = message.get("content") or ""
+    return parts if isinstance(parts, str) else "".join(part.get("text") or "" for part in parts)
 
 
 def full_text(passage: Passage) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from together_adapters.demo.corpus import Passage
+from together_adapters.demo.sentences import SENTENCE_END
 
 MARK: Final = re.compile(r"[\[\u3010](\d+(?:, ?\d+)*)(?:\u2020[^\]\u3011]*)?[\]\u3011]")
 """A citation: `[1]`, `[1, 2]`, and as some models write it, in fat brackets with the lines behind a dagger."""
 _CODE: Final = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"'\u2019\u201d)]*\s+(?=[A-Z`\"'(\u201c])")
 _WORD: Final = re.compile(r"\w{2,}")
 _MIN_SHARE: Final = 0.4  # of words that a sentence and a claim have in common
 
@@ -65,7 +65,7 @@ def _claims(answer: str) -> Iterator[tuple[str, int]]:
     prose = _CODE.sub(lambda match: "x" * len(match[0]), answer)  # `a[1]` cites nothing
     claim, start = "", 0
     for mark in MARK.finditer(prose):
-        text = _SENTENCE_END.split(answer[start : mark.start()].strip(" \n.,;:"))[-1]
+        text = SENTENCE_END.split(answer[start : mark.start()].strip(" \n.,;:"))[-1]
         claim, start = text if _WORD.search(text) else claim, mark.end()
         yield from ((claim, int(number)) for number in mark[1].split(","))
 
@@ -90,7 +90,7 @@ def _sentences(text: str) -> Iterator[Sentence]:
         if block.startswith("    "):
             yield Sentence(block, is_cited=False, is_example=True)
         else:
-            yield from (Sentence(part, is_cited=False) for part in _SENTENCE_END.split(" ".join(block.split())))
+            yield from (Sentence(part, is_cited=False) for part in SENTENCE_END.split(" ".join(block.split())))
 
 
 def _most_similar(claim: str, sentences: Sequence[Sentence]) -> int | None:

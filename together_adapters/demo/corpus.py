@@ -23,7 +23,7 @@ LENGTH = 900
 
 _UNDERLINE = re.compile(r"([*=\-~\"^'.])\1{2,}")
 _ITEM = re.compile(r"(?:[*•-]|\d+\.|[a-z]\)) +")
-_SIGNATURE = re.compile(r"(?:class |async |await )?[\w.]+\(.*\)(?: -> .*)?|[\w.]+|[a-z(|)]+ \[.*\]|\w+\(\w+\).*")
+SIGNATURE = re.compile(r"(?:class |async |await )?[\w.]+\(.*\)(?: -> .*)?|[\w.]+|[a-z(|)]+ \[.*\]|\w+\(\w+\).*")
 _NOTE = re.compile(r"(?:Note|Tip|Warning|Caution|Important|(?:Changed|New|Added|Deprecated)\b[^:]*):")
 _REFERENCE = re.compile(r"See also|Source code:|Raises an auditing event|=+$")
 _MARKUP = re.compile(
@@ -131,7 +131,7 @@ def _blocks(lines: list[str]) -> Iterator[_Block]:
             if _REFERENCE.match(text):
                 reference = indent
                 continue
-            last = _Block(text, is_lead=text.endswith(":") or bool(_SIGNATURE.fullmatch(raw[0].strip())))
+            last = _Block(text, is_lead=text.endswith(":") or bool(SIGNATURE.fullmatch(raw[0].strip())))
         yield last
 
 

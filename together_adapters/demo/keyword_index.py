@@ -11,7 +11,7 @@ import bm25s  # type: ignore[import-untyped]
 import numpy as np
 
 from together_adapters.emulator.text.features import stems
-from together_adapters.emulator.text.similarity import RELATED_WEIGHT, related_groups
+from together_adapters.emulator.text.similarity import RELATED_WEIGHT, inverse_frequency, related_groups, term_weight, weights
 
 _TITLE_WEIGHT = 3
 
@@ -26,9 +26,9 @@ class KeywordIndex:
     def __init__(self, texts: Sequence[str]) -> None:
         self._size = len(texts)
         self._index = bm25s.BM25(k1=1.2)
-        self._index.index(
-            [stems(text) + (_TITLE_WEIGHT - 1) * stems(text.partition("\n\n")[0]) for text in texts], show_progress=False
-        )
+        documents = [stems(text) + (_TITLE_WEIGHT - 1) * stems(text.partition("\n\n")[0]) for text in texts]
+        self._index.index(documents, show_progress=False)
+        self._weights = weights(documents)
 
     def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """Returns the positions and the scores of at most `k` texts with a word of the query, the best first."""
@@ -38,6 +38,11 @@ class KeywordIndex:
             scores += np.maximum.reduce([self._scores(term), *(RELATED_WEIGHT * self._scores(other) for other in others)])
         order = np.argsort(-scores, kind="stable")[:k]
         return [(int(position), float(scores[position])) for position in order if scores[position] > 0]
+
+    def weight(self, term: str) -> float:
+        """Returns how much a stem says: a rare one more, and one that no text has most."""
+        weight = self._weights.get(term)
+        return term_weight(term, inverse_frequency(0, self._size)) if weight is None else weight
 
     def _scores(self, term: str) -> np.ndarray:
         return np.asarray(self._index.get_scores([term]))

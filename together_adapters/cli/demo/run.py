@@ -14,6 +14,7 @@ from together_adapters.control.dollars import format_dollars, fraction_digits
 from together_adapters.demo.answering import (
     CONTEXT,
     Reference,
+    answer_by_questions,
     estimated_dollars,
     is_unanswered,
     prompt,
@@ -126,4 +127,5 @@ def start(
         reference = Reference()
         if service.emulator is not None:
             rank_by_questions(service.emulator, reference)
+            answer_by_questions(service.emulator, reference)
         yield Run(service, reference, page)

@@ -26,8 +26,12 @@ def related_groups(term: str) -> list[tuple[str, ...]]:
 def rarity(documents: Sequence[Iterable[str]]) -> dict[str, float]:
     """The inverse document frequency of each stem."""
     counts = Counter(term for document in documents for term in set(document))
-    size = len(documents)
-    return {term: math.log(1 + (size - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
+    return {term: inverse_frequency(count, len(documents)) for term, count in counts.items()}
+
+
+def inverse_frequency(count: int, size: int) -> float:
+    """The inverse document frequency of a stem that so many of some documents have."""
+    return math.log(1 + (size - count + 0.5) / (count + 0.5))
 
 
 def specificity(term: str) -> float:
@@ -41,7 +45,12 @@ def specificity(term: str) -> float:
 
 def weights(documents: Sequence[Iterable[str]]) -> dict[str, float]:
     """How much each stem of some texts says: as it is rare in them, and specific."""
-    return {term: rare / 6 + specificity(term) / 2 for term, rare in rarity(documents).items()}
+    return {term: term_weight(term, rare) for term, rare in rarity(documents).items()}
+
+
+def term_weight(term: str, rare: float) -> float:
+    """How much a stem says: as it is rare, and specific."""
+    return rare / 6 + specificity(term) / 2
 
 
 def bm25(query: Iterable[str], documents: Sequence[Sequence[str]], weight: Mapping[str, float] | None = None) -> list[float]:
@@ -55,7 +64,7 @@ def bm25(query: Iterable[str], documents: Sequence[Sequence[str]], weight: Mappi
     for document in documents:
         counts, damping = Counter(document), 1.2 * (0.25 + 0.75 * len(document) / mean)
         scores.append(
-            _best_matches(query, {term: weight[term] * count * 2.2 / (count + damping) for term, count in counts.items()})
+            best_matches(query, {term: weight[term] * count * 2.2 / (count + damping) for term, count in counts.items()})
         )
     return scores
 
@@ -64,10 +73,10 @@ def share(query: Iterable[str], document: Iterable[str], weight: Mapping[str, fl
     """The share of the weight of a query's stems that a document contains, between 0 and 1; related ones count less."""
     terms = set(query)
     total = sum(weight[term] for term in terms)
-    return _best_matches(terms, {term: weight.get(term, 0.0) for term in document}) / total if total else 0.0
+    return best_matches(terms, {term: weight.get(term, 0.0) for term in document}) / total if total else 0.0
 
 
-def _best_matches(query: Iterable[str], scores: Mapping[str, float]) -> float:
+def best_matches(query: Iterable[str], scores: Mapping[str, float]) -> float:
     """Adds up, for each stem of a query, the score of the stem or of the best of its related ones."""
     total = 0.0
     for term in set(query):
