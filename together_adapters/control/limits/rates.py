@@ -33,6 +33,20 @@ _PAUSE_MEMORY: Final = 0.7  # share from one outage to the next
 _MAX_STEP: Final = 15.0  # seconds from one request to the next by an estimate, which may be wrong
 _AVERAGED: Final = 8  # of the last amounts
 _MIN_WINDOW: Final = 0.5  # seconds; the shortest time from which a rate is measured
+_MAX_SECONDS: Final = 120  # of the history; what was sent before is one sum
+
+
+class Second:
+    """What was sent in about a second, and not refused: an answer that takes long corrects it long afterwards."""
+
+    __slots__ = ("amount", "end", "idle", "requests", "time")
+
+    def __init__(self, time: float, idle: float, requests: int) -> None:
+        self.time = time
+        self.end = time + 1
+        self.idle = idle  # until then
+        self.requests = requests  # until then
+        self.amount = 0.0
 
 
 class Entry:
@@ -41,10 +55,11 @@ class Entry:
     in_minute = False
     was_refused = False
 
-    def __init__(self, time: float, amount: float, total: float) -> None:
+    def __init__(self, time: float, amount: float, total: float, second: Second) -> None:
         self.time = time
         self.amount = amount
         self.total = total  # of all time, with this
+        self.second = second
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +97,13 @@ class Rate:
         self._round_seconds = 1.0
         self._pause = 0.0  # the longest of late
         self._mark: float | None = None  # start of the interval in which accepted units are counted
-        self._count = 0.0
+        self._earlier = 0.0  # units since then, before the history
         self._requests = 0
         self._requests_before = 0  # the last outage
         self._early = 0  # outages in a row that came after few requests
         self._newest: Entry | None = None
-        self._second = -inf  # the next of the history
-        self._history: deque[tuple[float, float, float, int]] = deque(
-            maxlen=120
-        )  # of each second: time, count, idle and requests
+        self._second = Second(-inf, 0.0, 0)  # the last of the history
+        self._history: deque[Second] = deque()
         self._outage_at: float | None = None
         self._outage_idle = 0.0
         self._last_outage: _Outage | None = None
@@ -119,18 +132,15 @@ class Rate:
 
     def take(self, amount: float, now: float) -> Entry:
         """Counts what is sent now."""
+        second = self._second
+        if now >= second.end:
+            second = self._begin_second(now)
+        second.amount += amount
+        self._requests += 1
         self.total = total = self.total + amount
-        self._newest = entry = Entry(now, amount, total)
+        self._newest = entry = Entry(now, amount, total, second)
         if self.pace < inf:
             self._next = catch_up(self._next, now, self._late) + self.step(amount)
-        if now >= self._second:
-            if self._mark is None:
-                self._mark = now
-            else:
-                self._history.append((now, self._count, self.idle, self._requests))
-            self._second = now + 1
-        self._count += amount
-        self._requests += 1
         if self.per_minute is not None:
             entry.in_minute = True
             self._minute.append(entry)
@@ -149,8 +159,8 @@ class Rate:
             self._next += difference / self.pace
         if entry.in_minute:
             self._in_minute += difference
-        if self._mark is not None and entry.time >= self._mark and not entry.was_refused:
-            self._count += difference
+        if not entry.was_refused:
+            entry.second.amount += difference
 
     def accept(self, now: float, last: float) -> None:
         """Learns that the service accepted a request, and when it did so last before."""
@@ -168,9 +178,9 @@ class Rate:
 
     def refuse(self, entry: Entry, now: float, *, is_cause: bool) -> None:
         """Learns that the service refused an entry. If that was because of the rate, an outage begins, or goes on."""
-        if self._mark is not None and entry.time >= self._mark and not entry.was_refused:
-            self._count -= entry.amount
-        entry.was_refused = True
+        if not entry.was_refused:
+            entry.second.amount -= entry.amount
+            entry.was_refused = True
         if is_cause:
             self._begin_outage(now)
 
@@ -188,7 +198,7 @@ class Rate:
         """Ends the outage: measures what was accepted before it."""
         if self._outage_at is None:
             return
-        outage = self._last_outage = _Outage(self._outage_at, now, self._mark, self._count)
+        outage = self._last_outage = _Outage(self._outage_at, now, self._mark, self._count())
         pause = min(now - outage.start - (self.idle - self._outage_idle), MINUTE)
         seconds, count = self._flow(outage.start, max(_FLOW_SECONDS, _FLOW_PAUSES * pause))
         # The outage belongs to a short burst, which used what the service gives in a window; it follows a long flow.
@@ -214,9 +224,9 @@ class Rate:
                 self._next = max(self._next, self._newest.time + self.step(self._newest.amount))
         self._outage_at = None
         self._mark = now
-        self._second = now + 1
-        self._count = self.idle = 0.0
+        self._earlier = self.idle = 0.0
         self._history.clear()
+        self._begin_second(now)
 
     def is_fast(self, now: float) -> bool:
         """Returns whether requests came of late about as fast as the service has refused before."""
@@ -233,13 +243,27 @@ class Rate:
         """Returns the seconds and the units of the last part of what was accepted before an outage: before, the rate was lower."""
         if self._mark is None:
             return 0.0, 0.0
-        start, count, idle = self._mark, 0.0, 0.0
-        for entry in self._history:
-            is_late = entry[0] > end - horizon or self._requests - entry[3] < _FLOW_REQUESTS
+        start, idle, before, count = self._mark, 0.0, 0.0, self._earlier
+        for second in self._history:
+            is_late = second.time > end - horizon or self._requests - second.requests < _FLOW_REQUESTS
             if is_late and end - start <= MINUTE:
                 break
-            start, count, idle, _ = entry
-        return min(max(end - start - (self.idle - idle), 0.0), MINUTE), self._count - count
+            start, idle, before = second.time, second.idle, count
+            count += second.amount
+        return min(max(end - start - (self.idle - idle), 0.0), MINUTE), self._count() - before
+
+    def _count(self) -> float:
+        """Returns the units since the mark."""
+        return self._earlier + sum(second.amount for second in self._history)
+
+    def _begin_second(self, now: float) -> Second:
+        if self._mark is None:
+            self._mark = now
+        if len(self._history) == _MAX_SECONDS:
+            self._earlier += self._history.popleft().amount
+        self._second = Second(now, self.idle, self._requests)
+        self._history.append(self._second)
+        return self._second
 
     def _begin_outage(self, now: float) -> None:
         last = self._last_outage
@@ -247,12 +271,12 @@ class Rate:
             return
         self._outage_at = now
         self._outage_idle = self.idle
-        if last is not None and now - last.end < (last.end - last.start) / 2 and self._count < last.count * _FEW:
+        if last is not None and now - last.end < (last.end - last.start) / 2 and (count := self._count()) < last.count * _FEW:
             # That outage was not over: little was accepted since, such as a request that was small. Both are measured together.
             self._mark = last.mark
-            self._count += last.count
+            self._earlier = count + last.count
             self._history.clear()
-            self._second = now
+            self._second = Second(-inf, 0.0, 0)
         self._next = max(self._next, now)
 
     def _minute_at(self, amount: float, now: float) -> float:
