@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -303,3 +305,14 @@ def test_memory_and_file_agree_with_sums_by_hand(rows: list[LedgerRow], keys: li
             assert ledger.total() == comparable(usage_by_hand(rows))
             assert ledger.spent() == ledger.total().cost
         assert memory.by(*keys) == file.by(*keys)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python does not warn of it before 3.13")
+def test_a_ledger_that_nobody_closes_leaves_no_warning(tmp_path: Path) -> None:
+    code = "import sys; from together_adapters import Control; Control(ledger=sys.argv[1], share=sys.argv[2]).ledger.total(); "
+    code += "Control().ledger.total()"
+    files = [str(tmp_path / name) for name in ("usage.sqlite", "share.sqlite")]
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code, *files], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr == ""

@@ -218,7 +218,7 @@ def test_a_file_that_becomes_a_ledger_while_it_is_checked(path: Path, monkeypatc
             return super().execute(statement, *parameters)
 
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *names, **options: connect(*names, factory=Connection, **options))
+    monkeypatch.setattr(sqlite3, "connect", lambda *names, **options: connect(*names, **options | {"factory": Connection}))
     with Ledger(path) as ledger:
         ledger.add(ROW)
         assert ledger.rows() == [ROW]
@@ -349,7 +349,7 @@ def test_a_file_that_may_not_be_written(start: Start, path: Path) -> None:
 
 
 READ_ONLY = """
-import shutil
+import urllib.parse  # for the paths of URIs; the user who is not root may not read the folder of Python
 for folder in reversed(__import__("pathlib").Path(path).parents):
     if os.geteuid() == 0 and not os.stat(folder).st_mode & 1:
         folder.chmod(os.stat(folder).st_mode | 0o11)  # the folders of pytest, for a user who is not root

@@ -77,7 +77,7 @@ def test_graph_rewrites_a_question_without_results(cook: Cook, mode: str, emulat
     assert "Rewritten: Do they nest, regarding decorator?\n" in output
     assert output.count("\n  yes  ") == int(searches[1][1])
     assert "Multiple decorators are applied in nested fashion [" in one_line(output)
-    assert re.search(r"^  \[\d\] Function definitions \(1 of \d\)$", output, re.MULTILINE)
+    assert re.search(r"^  \[\d\] Function definitions \(\d of \d\)$", output, re.MULTILINE)
     bodies = chats(emulator)
     grades = [body for body in bodies if body.get("response_format", {}).get("type") == "json_schema"]
     assert (len(grades), len(bodies)) == (12, 14)  # the grades, one rewritten question and one answer

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from together_adapters.control.database import ERROR_NUMBERS
 from together_adapters.errors import ConfigurationError
+from together_adapters.sqlite_connections import connect
 
 APPLICATION_ID: Final = 0x546F6742  # "TogB"
 VERSION: Final = 3
@@ -202,7 +203,7 @@ class Database:
             raise FileNotFoundError(errno.ENOENT, "there is no such checkpoint", str(self.path))
         try:
             address = f"{self.path.as_uri()}?mode=ro" if read_only else self.path.as_uri()
-            connection = sqlite3.connect(address, uri=True, timeout=30.0, check_same_thread=False, isolation_level=None)
+            connection = connect(address, timeout=30.0)
             try:
                 _prepare(connection, self.path, read_only=read_only)
             except BaseException:

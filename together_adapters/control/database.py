@@ -15,6 +15,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from together_adapters.errors import ConfigurationError
+from together_adapters.sqlite_connections import connect
 
 APPLICATION_ID: Final = 0x546F6755  # "TogU"
 VERSION: Final = 1
@@ -166,7 +167,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
     if path is None:
-        return sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        return connect(":memory:", timeout=_LOCK_SECONDS)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a folder is no ledger", str(path))
     if not (path if read_only else path.parent).exists():
@@ -174,13 +175,11 @@ def _connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
             errno.ENOENT, "there is no such ledger" if read_only else "there is no folder for the ledger", str(path)
         )
     if not read_only:
-        return sqlite3.connect(path, timeout=_LOCK_SECONDS, check_same_thread=False, isolation_level=None)
+        return connect(path, timeout=_LOCK_SECONDS)
     # A file that nobody can write to has no log beside it; SQLite reads it only if it is told that nobody does.
     is_still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
     mode = "immutable=1" if is_still else "mode=ro"
-    return sqlite3.connect(
-        f"{path.as_uri()}?{mode}", uri=True, timeout=_LOCK_SECONDS, check_same_thread=False, isolation_level=None
-    )
+    return connect(f"{path.as_uri()}?{mode}", timeout=_LOCK_SECONDS)
 
 
 def _is_ledger(connection: sqlite3.Connection, path: Path | None) -> bool:

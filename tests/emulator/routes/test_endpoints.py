@@ -112,8 +112,8 @@ def test_errors_name_the_parameter(name: str, value: Any, http: httpx.Client) ->
         b"x",
         b'{"autoscaling": 5}',
         b'{"state": []}',
-        b"[" * 3_000 + b"]" * 3_000,
-        b'{"a":' * 3_000 + b"1" + b"}" * 3_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
     ],
 )
 def test_invalid_changes(body: bytes, http: httpx.Client) -> None:

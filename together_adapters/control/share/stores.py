@@ -16,6 +16,7 @@ from together_adapters._lazy import require
 from together_adapters.control.settings import location
 from together_adapters.control.share.state import SharedState
 from together_adapters.errors import ConfigurationError
+from together_adapters.sqlite_connections import connect
 from together_adapters.transport.redaction import redactor, secrets_of_url
 
 APPLICATION_ID: Final = 0x546F6753  # "TogS"
@@ -118,7 +119,7 @@ class SQLiteStore:
             raise OSError(f"{self.path} cannot be read or written: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_SECONDS, check_same_thread=False, isolation_level=None)
+        connection = connect(self.path, timeout=_SECONDS)
         try:
             self._prepare(connection)
             status = os.stat(self.path)
