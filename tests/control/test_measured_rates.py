@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from together_adapters.control.limits.admission_queue import AdmissionQueue, Ticket
 from together_adapters.control.limits.rates import Rate
 
 
@@ -37,3 +40,19 @@ def test_what_was_refused_counts_as_little_as_what_it_used() -> None:
     rate.settle(refused, 5000)  # as its body says
     rate.recover(31)
     assert 80 <= rate.estimate <= 100
+
+
+def test_one_client_that_sleeps_through_a_pause_has_no_shorter_time_behind_it() -> None:
+    queue = AdmissionQueue()
+    for second in range(60):  # one after another, each a second long
+        send(queue, second, 200, second + 1)
+    send(queue, 60, 429, 60.01, {"retry-after": "20"})
+    send(queue, 80.01, 200, 81)
+    assert queue.requests.estimate <= 1.1
+
+
+def send(queue: AdmissionQueue, now: float, status: int, end: float, headers: Mapping[str, str] = {}) -> None:
+    ticket = Ticket(0, queue.number())
+    queue.join(ticket, now)
+    assert ticket.granted
+    queue.finish(ticket, status, headers, None, None, end)

@@ -347,9 +347,9 @@ class AdmissionQueue:
                 self._refusals = 0
             self._refusals += 1
         self._refusal_seconds = max(_REFUSAL_SECONDS, 3 * (now - ticket.granted_at), 0.9 * self._refusal_seconds)
-        seconds = seconds_asked
-        if seconds is None:
-            seconds = 0.0 if is_concurrency else self._pause(ticket)
+        seconds = seconds_asked or 0.0
+        if not is_concurrency and (seconds_asked is None or self._is_probing):  # the time that was asked for was too short
+            seconds = max(seconds, self._pause(ticket))
         self.pause_until = max(self.pause_until, now + seconds)
         self._is_probing = True
         self._probe = None

@@ -17,6 +17,7 @@ class RateLimit(Rate):
         super().__init__(per_minute)
         self.cause: Cause = cause
         self.window: Window | None = None  # if headers describe one
+        self._highest = 0.0  # limit that headers told since the last outage
         self.plenty = 0.0  # units sent until which headers need not be read: they said that much is left, or nothing at all
 
     @property
@@ -40,6 +41,11 @@ class RateLimit(Rate):
         if self.window is not None:
             self.window.refuse(entry)
 
+    def recover(self, now: float) -> None:
+        """Ends the outage: what headers told before it may have been another limit."""
+        super().recover(now)
+        self._highest = 0.0
+
     def read(self, headers: Mapping[str, str], entry: Entry, now: float) -> float:
         """Reads what the headers of an accepted request say of the limit; returns until when that holds."""
         self.plenty = inf
@@ -50,6 +56,10 @@ class RateLimit(Rate):
         self.is_limited = True
         window.accept(entry)
         window.update(entry, hint, now)
+        if hint.limit > self._highest:
+            if self._highest:
+                self.search()
+            self._highest = hint.limit
         left = window.until - self.total
         self.plenty = self.total + left / 4 if left > hint.limit / 2 and window.test is None else -inf
         return window.end

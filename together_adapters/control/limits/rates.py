@@ -194,13 +194,19 @@ class Rate:
             self.is_binding = False
         self._next = max(self._next, now)
 
+    def search(self) -> None:
+        """Learns that the limit has risen: looks for it at once, and as fast as for one of which nothing is measured."""
+        self._round = max(self._round, 2.0)
+        self._round_requests = _FIRST_ROUND
+        self._round_seconds = _ROUND_SECONDS * _FIRST_ROUND
+
     def recover(self, now: float) -> None:
         """Ends the outage: measures what was accepted before it."""
         if self._outage_at is None:
             return
         outage = self._last_outage = _Outage(self._outage_at, now, self._mark, self._count())
         pause = min(now - outage.start - (self.idle - self._outage_idle), MINUTE)
-        seconds, count = self._flow(outage.start, max(_FLOW_SECONDS, _FLOW_PAUSES * pause))
+        seconds, count = self._flow(outage.start, self._outage_idle, max(_FLOW_SECONDS, _FLOW_PAUSES * pause))
         # The outage belongs to a short burst, which used what the service gives in a window; it follows a long flow.
         seconds += pause * min(1.0, pause / seconds) if seconds else pause
         is_early = self.estimate < inf and self._requests - self._requests_before < _EARLY_REQUESTS
@@ -232,14 +238,14 @@ class Rate:
         """Returns whether requests came of late about as fast as the service has refused before."""
         if self.estimate == inf:
             return False
-        seconds, count = self._flow(now, _FLOW_SECONDS)
+        seconds, count = self._flow(now, self.idle, _FLOW_SECONDS)
         return count >= _FAST * self._ceiling * seconds
 
     def step(self, amount: float) -> float:
         """Returns the seconds from one request to the next."""
         return max(amount / (self._fixed * PACE), min(amount / self._estimate, _MAX_STEP))
 
-    def _flow(self, end: float, horizon: float) -> tuple[float, float]:
+    def _flow(self, end: float, end_idle: float, horizon: float) -> tuple[float, float]:
         """Returns the seconds and the units of the last part of what was accepted before an outage: before, the rate was lower."""
         if self._mark is None:
             return 0.0, 0.0
@@ -250,7 +256,7 @@ class Rate:
                 break
             start, idle, before = second.time, second.idle, count
             count += second.amount
-        return min(max(end - start - (self.idle - idle), 0.0), MINUTE), self._count() - before
+        return min(max(end - start - (end_idle - idle), 0.0), MINUTE), self._count() - before
 
     def _count(self) -> float:
         """Returns the units since the mark."""

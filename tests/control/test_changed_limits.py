@@ -1,0 +1,90 @@
+"""A queue whose service tells of a limit that has risen, or asks to wait for less than it takes. On a virtual clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from together_adapters.control.limits.admission_queue import AdmissionQueue, Ticket
+
+ERROR = {"message": "too many requests per minute"}
+
+
+def send(queue: AdmissionQueue, now: float) -> Ticket:
+    ticket = Ticket(0, queue.number())
+    queue.join(ticket, now)
+    while not ticket.granted:
+        assert ticket.alarm is not None
+        now = ticket.alarm
+        queue.advance(now)
+    return ticket
+
+
+def accept(queue: AdmissionQueue, now: float, limit: int, remaining: int) -> float:
+    """Sends a request as soon as possible, and accepts it. Returns the time after that."""
+    ticket = send(queue, now)
+    now = ticket.granted_at + 0.01
+    headers = {"x-ratelimit-limit": str(limit), "x-ratelimit-remaining": str(remaining), "x-ratelimit-reset": str(60 - now % 60)}
+    queue.finish(ticket, 200, headers, None, None, now)
+    return now
+
+
+def learn(queue: AdmissionQueue, limits: tuple[int, int]) -> float:
+    """Lets a service refuse at the end of each of some minutes; returns the time after that."""
+    other = send(queue, 0.0)  # a long one, so that no time is idle
+    now = 0.0
+    for minute in range(1, 7):
+        number = 0
+        while now < 60 * minute - 10:
+            number += 1
+            now = accept(queue, max(now, 60 * minute - 60 + number / 2), limits[number % 2], 50)
+        queue.finish(send(queue, now), 429, {"retry-after": "10"}, ERROR, None, now + 0.01)
+        queue.end(other, None, now + 0.01)
+        now = accept(queue, now + 0.01, limits[1], 99)  # waits all the time
+    return now
+
+
+def test_a_limit_that_headers_say_has_risen_is_used_soon() -> None:
+    queue = AdmissionQueue()
+    start = now = learn(queue, (100, 100))
+    for number in range(20):
+        now = accept(queue, now, 100, 98 - number)
+    pace = (now - start) / 20
+    start = now
+    for number in range(100):
+        now = accept(queue, now, 300, 280 - number)
+    assert (now - start) / 100 <= pace / 1.5
+
+
+def test_headers_of_two_limits_in_turn_do_not_hurry_the_search() -> None:
+    queue = AdmissionQueue()
+    start = now = learn(queue, (100, 300))
+    for number in range(20):
+        now = accept(queue, now, 300, 98 - number)
+    pace = (now - start) / 20
+    start = now
+    for number in range(100):
+        now = accept(queue, now, (100, 300)[number % 2], 50)
+    assert pace / 1.2 <= (now - start) / 100
+
+
+@pytest.mark.parametrize("asked", ["0", "1", "2"])
+def test_a_time_that_was_too_short_is_not_believed_for_long(asked: str) -> None:
+    queue = AdmissionQueue()
+    now = refused = 0.0
+    while now < 60:  # for as long as the service refuses, and asks to wait for a second
+        ticket = send(queue, now)
+        now = ticket.granted_at + 0.01
+        queue.finish(ticket, 429, {"retry-after": asked}, ERROR, None, now)
+        refused += 1
+    assert refused <= 14
+
+
+def test_a_time_that_was_asked_for_is_kept_and_not_lengthened() -> None:
+    queue = AdmissionQueue()
+    ticket = send(queue, 0.0)
+    queue.finish(ticket, 429, {"retry-after": "1"}, ERROR, None, 0.01)
+    ticket = send(queue, 0.02)
+    assert 1.01 <= ticket.granted_at <= 1.02
+    queue.finish(ticket, 429, {"retry-after": "30"}, ERROR, None, 1.03)
+    ticket = send(queue, 1.04)
+    assert 31.03 <= ticket.granted_at <= 31.04
