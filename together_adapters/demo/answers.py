@@ -19,7 +19,7 @@ from together_adapters.emulator.text.questions import content
 from together_adapters.emulator.text.similarity import best_matches
 
 # Tuned on the dev questions of tests/benchmarks/search_quality.py and on titles of well-known questions.
-_MIN_SCORE: Final = 0.73
+_MIN_SCORE: Final = 0.75
 _MAX_DISTANCE: Final = 0.1  # of a second quotation's score
 _BEHIND: Final = 0.05  # what a passage that is not the first one costs
 _NEAR, _TITLE, _PASSAGE = 0.9, 0.7, 0.3  # how much a word counts that is in the sentence, in the title, in the passage
