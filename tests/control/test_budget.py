@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import KEY, Flavour
 from together_adapters import (
+    APIError,
     APIStatusError,
     AsyncTogether,
     BudgetExceededError,
@@ -87,6 +88,26 @@ def test_what_a_failed_request_says_it_has_used_is_counted(flavour: Flavour, emu
         flavour.run(flavour.client(control=control, max_retries=1).chat.completions.create(**QUESTION))
     (row,) = control.ledger.rows()
     assert (row.input_tokens, row.output_tokens, row.cost, row.attempts, row.estimated) == (14, 6, 20, 2, False)
+
+
+def test_what_an_error_in_a_stream_says_it_has_used_is_counted(flavour: Flavour) -> None:
+    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
+    choice = {"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": "Two"}}
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    events = [{**chunk, "choices": [choice]}, {"error": {"message": "the engine died"}, "usage": usage}]
+    content = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+
+    def fail(request: Any) -> httpx.Response:
+        return httpx.Response(200, content=content, headers={"content-type": "text/event-stream"})
+
+    control = Control(prices={MODEL: {"input": 1_000_000, "output": 1_000_000}})
+    stream = flavour.run(
+        flavour.client(control=control, http_client=flavour.mock_client(fail)).chat.completions.create(**QUESTION, stream=True)
+    )
+    with pytest.raises(APIError, match="the engine died"):
+        list(flavour.iterate(stream))
+    (row,) = control.ledger.rows()
+    assert (row.input_tokens, row.output_tokens, row.cost, row.estimated, row.error) == (7, 3, 10, False, "APIError")
 
 
 def test_calls_under_way_keep_their_reservation(flavour: Flavour) -> None:

@@ -383,7 +383,7 @@ class RequestMeter(OperationMeter):
                 self.is_estimated = self.is_estimated or is_estimated
             return None
         body = _EMPTY if self._is_open or self._usage else self._parsed_body()
-        usage = self._usage or estimates.usage_tokens(body.get("usage"))
+        usage = self._usage or estimates.usage_tokens(body.get("usage")) or _reported_usage(error)
         if usage is None:
             count = self._streamed_tokens() or estimates.answer_tokens(body)
             if not count and isinstance(error, APIError) and not isinstance(error, APIResponseValidationError):  # no answer
@@ -431,6 +431,12 @@ def _with_meter(step: Any, meter: RequestMeter) -> Any:
 def _may_have_cost(failure: Failure) -> bool:
     """Whether the service may have worked for a request that failed: its answer broke off, or nobody waited for it any longer."""
     return (failure.status is not None and failure.status < 300) or (failure.timeout and failure.maybe_received)
+
+
+def _reported_usage(error: BaseException | None) -> Tokens | None:
+    """Returns the usage in an error that a stream reports."""
+    body = error.body if isinstance(error, APIError) else None
+    return estimates.usage_tokens(body.get("usage")) if isinstance(body, dict) else None
 
 
 def _json_object(content: bytes) -> Mapping[str, Any]:
