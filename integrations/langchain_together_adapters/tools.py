@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 RELAX_TOOL_CHOICE = "relax_tool_choice"
 """A keyword of requests whose forced tool choice is dropped where the model refuses it."""
+_PARTS_OF_SCHEMAS = frozenset(
+    {"properties", "$ref", "$defs", "anyOf", "oneOf", "allOf", "enum", "items", "title", "name", "function"}
+)
 _INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -28,7 +31,11 @@ def wire_tools(tools: Iterable[Tool], *, strict: bool | None = None) -> list[dic
 
     A built-in tool of another provider is a `ValueError` that names it, and so are two schemas without a title.
     """
+    if isinstance(tools, str | Mapping | type | BaseModel) or not isinstance(tools, Iterable):
+        raise TypeError(f"tools must be a list, not {type(tools).__name__}: [tool]")
     tools = list(tools)
+    if texts := [tool for tool in tools if isinstance(tool, str)]:
+        raise TypeError(f"a tool is a function, a class, a LangChain tool or a schema, not the text {texts[0]!r:.60}")
     if sum(isinstance(tool, Mapping) and read_tools(tool) is None and not _title(tool) for tool in tools) > 1:
         raise ValueError("several of the tools are JSON schemas without a name: give each a 'title'")
     return [wire for tool in tools for wire in _wire_tools(tool, strict)]
@@ -87,6 +94,10 @@ def wire_response_format(value: Any, *, strict: bool | None = None) -> Any:
     """Return the response format of a request: one in the service's own form, or the `json_schema` of any schema."""
     if isinstance(value, Mapping) and value.get("type") in ("json_schema", "json_object", "regex", "text"):
         return dict(value)
+    if isinstance(value, str) or (isinstance(value, Mapping) and not value.keys() & _PARTS_OF_SCHEMAS):
+        raise ValueError(
+            f"response_format must be a class, a JSON schema or such as {{'type': 'json_object'}}, not {value!r:.80}"
+        )
     return schema_format(json_schema(value, strict=strict), strict=strict)
 
 
@@ -110,6 +121,10 @@ def declared_strict(schema: Any) -> bool | None:
 
 def json_schema(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """Return a pydantic class, a TypedDict, an enumeration, a tool or a JSON schema as a JSON schema with a title."""
+    if isinstance(schema, str):
+        raise TypeError(
+            f"a schema is a pydantic class, a TypedDict, an enumeration or a JSON schema, not the text {schema!r:.60}"
+        )
     if is_enum(schema):
         schema = enum_model(schema)
     if isinstance(schema, Mapping):

@@ -303,6 +303,8 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         self, prompt: str, is_formatted: bool, kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> EndpointCall[CompletionResponse]:
         """Describe a completion call."""
+        if not isinstance(prompt, str):
+            raise TypeError(f"the prompt must be a string, not {type(prompt).__name__}: chat() takes messages")
         prompt = prompt if is_formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]
         if not self._is_chat:
             return self._completion(prompt, kwargs, stream)

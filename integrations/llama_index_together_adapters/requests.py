@@ -248,7 +248,12 @@ def _wire_tools(tool: Any) -> list[dict[str, Any]]:
     if not isinstance(metadata, ToolMetadata):
         wire = read_tools(tool)
         if wire is None:
-            raise ValueError(f"a {type(tool).__name__} is no tool: {tool!r:.200}")
+            hint = (
+                f": FunctionTool.from_defaults({tool.__name__}) makes one of it"
+                if hasattr(tool, "__name__")
+                else f": {tool!r:.200}"
+            )
+            raise ValueError(f"a {type(tool).__name__} is no tool{hint}")
         return wire
     wire_tool = metadata.to_openai_tool(skip_length_check=True)
     if "properties" not in wire_tool["function"]["parameters"]:  # LlamaIndex omits the reference at the top of a schema

@@ -12,6 +12,7 @@ pytest.importorskip("llama_index.core")
 
 from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
 from langchain_together_adapters import ChatTogether, TogetherEmbeddings
 from langchain_together_adapters import TogetherRerank as Compressor
 from llama_index.core.base.llms.types import ChatMessage
@@ -20,6 +21,7 @@ from llama_index_together_adapters import TogetherEmbedding, TogetherLLM
 from llama_index_together_adapters import TogetherRerank as Postprocessor
 
 from tests.conftest import KEY
+from together_adapters import UnprocessableEntityError
 from together_adapters.emulator import Emulator
 
 EMBEDDER = "BAAI/bge-base-en-v1.5"
@@ -142,3 +144,53 @@ def test_messages_are_any_iterable(call: Any, flavour: Any, emulator: Emulator) 
         )
     )
     assert [len(request.json["messages"]) for request in emulator.requests] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("prompt", [None, 7, [ChatMessage("hi")]], ids=lambda prompt: type(prompt).__name__)
+@pytest.mark.parametrize("method", ["complete", "stream_complete"])
+def test_a_prompt_is_a_string(method: str, prompt: Any, call: Any, emulator: Emulator) -> None:
+    with pytest.raises(TypeError, match=f"the prompt must be a string, not {type(prompt).__name__}: chat"):
+        call("llm", method, prompt)
+    assert emulator.requests == []
+
+
+def weather(city: str) -> str:
+    """Returns the weather of a city."""
+    return city
+
+
+def test_tools_are_a_list_of_tools(call: Any, emulator: Emulator) -> None:
+    llm = ChatTogether(api_key=KEY, base_url=emulator.base_url)
+    for tools in (weather, "weather", {"name": "weather"}, tool(weather)):
+        with pytest.raises(TypeError, match="tools must be a list, not"):
+            llm.bind_tools(tools)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a tool is a function, .*, not the text 'weather'"):
+        llm.bind_tools(["weather"])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=r"a function is no tool: FunctionTool.from_defaults\(weather\) makes one"):
+        call("llm", "chat_with_tools", [weather], user_msg="hi")
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("response_format", ["json", {"type": "json"}, {"typ": "json_object"}], ids=repr)
+def test_what_is_no_response_format(response_format: Any, call: Any, flavour: Any, emulator: Emulator) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    with pytest.raises(ValueError, match="response_format must be a class, a JSON schema or such as"):
+        call("chat", "invoke", "hi", response_format=response_format)
+    with pytest.raises(TypeError, match="a schema is a pydantic class"):
+        ChatTogether(api_key=KEY).with_structured_output("Person")
+    assert emulator.requests == []
+    if isinstance(response_format, dict):
+        create = flavour.client().chat.completions.create
+        with pytest.raises(
+            UnprocessableEntityError, match="response_format.type must be json_schema, json_object, regex or text"
+        ):
+            flavour.run(create(model="openai/gpt-oss-120b", messages=messages, response_format=response_format))
+
+
+def test_a_file_is_no_address_of_an_image(flavour: Any) -> None:
+    for url in ("/tmp/cat.png", "file:///tmp/cat.png", "cat.png"):
+        content = [{"type": "image_url", "image_url": {"url": url}}]
+        with pytest.raises(UnprocessableEntityError, match=r"image_url.url must be an address .* or a data URL"):
+            flavour.run(
+                flavour.client().chat.completions.create(model="Qwen/Qwen3.5-9B", messages=[{"role": "user", "content": content}])
+            )

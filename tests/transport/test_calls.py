@@ -11,6 +11,7 @@ import pytest
 import together_adapters as ta
 from tests.conftest import KEY, NEVER, Flavour
 from together_adapters.emulator import Emulator, Fault
+from together_adapters.transport.retry import Failure
 
 pytestmark = [pytest.mark.every_transport, pytest.mark.usefixtures("quick_retries")]
 
@@ -246,3 +247,24 @@ def test_base_url_with_or_without_its_version(
 def test_a_gateways_path_prefix_is_kept() -> None:
     for base_url in ("https://gateway.example/together", "https://gateway.example/together/v1/"):
         assert ta.Together(api_key=KEY, base_url=base_url).base_url == "https://gateway.example/together/v1"
+
+
+def test_what_to_do_about_an_address(flavour: Flavour, emulator: Emulator) -> None:
+    def fail(url: str) -> str:
+        with pytest.raises(ta.APIConnectionError) as error:
+            flavour.run(flavour.client(base_url=url, api_key=KEY, max_retries=0).models.list())
+        return str(error.value)
+
+    secure = fail(emulator.base_url.replace("http:", "https:"))
+    assert "does not speak TLS: begin the address, which was passed as base_url=..., with http://" in secure
+    unknown = Failure("ConnectError: [Errno -2] Name or service not known", url="https://llm.example.org/v1/models")
+    advice = flavour.client(base_url="https://llm.example.org")._config.connection_advice(unknown)
+    assert advice.startswith("No such host is known here: correct the address, which was passed as base_url=...")
+    for url, scheme in (("127.0.0.1:8000/v1", "http"), ("localhost:8000", "http"), ("llm.example.org/v1", "https")):
+        with pytest.raises(ta.ConfigurationError, match=f"begin it with {scheme}://"):
+            flavour.client(base_url=url)
+
+
+def test_a_name_that_is_further_inside(flavour: Flavour) -> None:
+    with pytest.raises(AttributeError, match=r"do you mean 'completions.create'"):
+        _ = flavour.client().chat.create

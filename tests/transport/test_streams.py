@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -117,7 +119,41 @@ def test_close_closes_the_response(flavour: Flavour, emulator: Emulator) -> None
     next(flavour.iterate(stream))
     flavour.run(stream.close())
     assert all_closed(emulator, 1)
-    assert list(flavour.iterate(stream)) == []
+    with pytest.raises(ta.ConfigurationError, match="has ended or was closed"):
+        (aiter if flavour.is_async else iter)(stream)
+
+
+def test_a_stream_is_read_once(flavour: Flavour, emulator: Emulator) -> None:
+    stream = flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))
+    assert [*flavour.iterate(stream)][-1].choices[0].finish_reason
+    with pytest.raises(ta.ConfigurationError, match="keep its chunks in a list"):
+        (aiter if flavour.is_async else iter)(stream)
+    with pytest.raises(AttributeError, match="no attribute 'choices': iterate over the stream"):
+        _ = stream.choices
+    assert not hasattr(stream, "__len__")
+
+
+def test_a_stream_of_a_closed_client(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.behave(delay=0.05)
+    client = flavour.client()
+    chunks = flavour.iterate(flavour.run(client.chat.completions.create(stream=True, **LONG)))
+    next(chunks)
+    flavour.run(client.close())
+    with pytest.raises(ta.APIConnectionError, match="the client was closed while"):
+        list(chunks)
+
+
+def test_a_stream_that_is_left_writes_nothing_to_stderr(emulator: Emulator) -> None:
+    program = f"""
+from together_adapters import Together
+from together_adapters.emulator import serve
+with serve(any_model=True) as emulator, Together(base_url=emulator.base_url, api_key="any") as client:
+    for _ in range(5):
+        client.chat.completions.create(stream=True, **{LONG!r})
+    print(emulator.disconnects)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stderr == "" and result.stdout.strip().isdigit()
 
 
 @pytest.fixture(autouse=True)

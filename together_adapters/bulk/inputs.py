@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
+from io import BufferedReader
 from itertools import chain, islice, repeat
 from math import isfinite
 from pathlib import Path
@@ -41,6 +43,7 @@ _SEQUENCES: Final = (list, tuple)
 _SCALARS: Final = frozenset({str, int, bool, float})
 Name = Callable[[int], str]
 """Names a request by its index: `request 0`, or the line of a file."""
+_EXAMPLE: Final = 'Each line is a request, such as {"model": ..., "messages": [...]}'
 _LINE_KEYS: Final = frozenset({"custom_id", "body", "method", "url"})
 
 
@@ -238,15 +241,23 @@ def _line_name(path: Path, number: int) -> str:
     """Returns the name of a line, with the id that it has in the file. A pipe cannot be read again."""
     id = None
     if path.is_file():
-        with path.open("rb") as file:
+        with open_lines(path) as file:
             value = from_json(next(islice(file, number - 1, None), b"null"))
         id = value.get("custom_id") if isinstance(value, dict) else None
     return f"line {number}{f' (custom_id {id:.64})' if isinstance(id, str) else ''} of {path}"
 
 
+def open_lines(path: Path) -> BufferedReader:
+    """Opens a file of lines after its byte order mark, which Windows writes."""
+    file = path.open("rb")
+    if file.peek(len(BOM_UTF8)).startswith(BOM_UTF8):
+        file.read(len(BOM_UTF8))
+    return file
+
+
 def _read_file(path: Path, blank: list[int]) -> Iterator[Any]:
     """Yields the bodies of a file, and notes how many of them stand before each blank line."""
-    with path.open("rb") as file:
+    with open_lines(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 blank.append(number - 1 - len(blank))
@@ -254,6 +265,8 @@ def _read_file(path: Path, blank: list[int]) -> Iterator[Any]:
             try:
                 value = from_json(line)
             except ValueError as error:
-                raise DatasetError(f"line {number} of {path} is not JSON: {error}. Nothing was sent") from None
+                raise DatasetError(f"line {number} of {path} is not JSON: {error}. {_EXAMPLE}. Nothing was sent") from None
+            if isinstance(value, list):
+                raise DatasetError(f"line {number} of {path} is a list. {_EXAMPLE}. Nothing was sent")
             is_line = isinstance(value, dict) and "body" in value and value.keys() <= _LINE_KEYS
             yield value["body"] if is_line else value

@@ -12,9 +12,18 @@ import click
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.files import upload_for_job
 from together_adapters.cli.ft.atomic_output import write_atomically
-from together_adapters.cli.options import EXISTING_FILE, NEW_FILE, check_new, overwrite_option, wait_option, wait_options
+from together_adapters.cli.options import (
+    EXISTING_FILE,
+    NEW_FILE,
+    check_new,
+    file_or_id,
+    overwrite_option,
+    wait_option,
+    wait_options,
+)
 from together_adapters.cli.output import Column, Result, Table, format_time, to_json
 from together_adapters.cli.terminal import note, with_bar, write
+from together_adapters.errors import DatasetError
 
 _ENDPOINTS: Final = {
     "chat.completions": "/v1/chat/completions",
@@ -31,7 +40,7 @@ def batches() -> None:
 
 
 @batches.command("create")
-@click.argument("file")
+@click.argument("file", callback=file_or_id)
 @click.option("--endpoint", default="chat.completions", metavar="NAME", help=f"{', '.join(_ENDPOINTS)}, or a path.")
 @click.option("--model", "model_id", metavar="NAME", help="Model for requests that name none.")
 @click.option("--completion-window", default="24h", metavar="TIME", help="Time limit of the batch.")
@@ -43,14 +52,37 @@ def create(session: Session, /, file: str, endpoint: str, wait: bool, **options:
     FILE is a .jsonl file, which is checked and uploaded first, or the ID of an uploaded file. It stays in the account, where `batches
     results` reads it, until `files delete`.
     """
-    path = Path(file)
+    path, endpoint = Path(file), _ENDPOINTS.get(endpoint, endpoint)
+    if path.is_file():
+        _check_content(path, endpoint)
     with upload_for_job(session, path, "batch-api") if path.is_file() else nullcontext(file) as id:
-        batch = session.client.batches.create(id, _ENDPOINTS.get(endpoint, endpoint), **options)
+        batch = session.client.batches.create(id, endpoint, **options)
     if batch.warning:
         note(f"warning: {batch.warning}")
     if wait and batch.id:
         return with_bar("job", session.client.batches.wait, batch.id, poll_interval=_POLL_INTERVAL)
     return batch
+
+
+def _check_content(path: Path, endpoint: str) -> None:
+    """Raises a DatasetError for a request without what its endpoint wants; lines that are not valid are left to the upload."""
+    from pydantic_core import from_json
+
+    from together_adapters.bulk.inputs import open_lines
+    from together_adapters.resources.batch_files import check_content
+
+    with open_lines(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                body = from_json(line)["body"]
+            except (ValueError, TypeError, KeyError):
+                continue
+            try:
+                check_content(body, endpoint)
+            except ValueError as error:
+                raise DatasetError(f"line {number} of {path}{error}. Nothing was sent") from None
+            except AttributeError:  # no object
+                continue
 
 
 @batches.command("results")

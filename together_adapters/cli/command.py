@@ -75,10 +75,14 @@ class Session:
 
 @contextmanager
 def _best_suggestion() -> Iterator[None]:
-    """Leaves of click's suggestions for an option the best one: it would sort them by name."""
+    """Leaves of click's suggestions for an option the best one: it would sort them by name. An argument is no option."""
     try:
         yield
     except click.NoSuchOption as error:
+        parameters = error.ctx.command.params if error.ctx else []
+        names = [str(each.name) for each in parameters if isinstance(each, click.Argument)]
+        if (name := error.option_name.lstrip("-").replace("-", "_")) in names:
+            raise click.UsageError(f"{name.upper()} is passed without {error.option_name}", error.ctx) from None
         raise click.NoSuchOption(error.option_name, possibilities=list(error.possibilities or ())[:1], ctx=error.ctx) from None
 
 
@@ -118,7 +122,9 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            if hint := suggestion(args[0], self.list_commands(ctx), {}):
+            names = self.list_commands(ctx)
+            inner = next((f" (do you mean {name!r}?)" for name in names if name.startswith(f"{args[0]}.")), "")
+            if hint := suggestion(args[0], names, {}) or inner:
                 raise click.UsageError(f"no such command {args[0]!r}{hint}", ctx) from error
             raise
 

@@ -13,7 +13,7 @@ import click
 
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.files import upload_for_job
-from together_adapters.cli.options import F, read_text, wait_options
+from together_adapters.cli.options import F, file_or_id, read_text, wait_options
 from together_adapters.cli.output import Column, Table, format_time, print_details
 from together_adapters.errors import DatasetError
 
@@ -63,6 +63,7 @@ def evaluation() -> None:
     "--input-data-file-path",
     required=True,
     metavar="ID|FILE",
+    callback=file_or_id,
     help="ID of a file uploaded with the purpose eval, or a file to upload.",
 )
 @click.option("--labels", metavar="A,B,...", help="classify: the labels.")

@@ -49,7 +49,9 @@ def error_line(error: BaseException, secrets: Iterable[str], *commands: click.Co
     if isinstance(error, click.ClickException):
         text = error.format_message()
     elif isinstance(error, InvalidDatasetError):
-        text = f"{error} (`together-adapters ft check FILE` shows all)"
+        purpose = getattr(error.report, "purpose", "fine-tune")
+        option = "" if purpose == "fine-tune" else f" --purpose {purpose}"
+        text = f"{error} (`together-adapters ft check FILE{option}` shows all)"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif isinstance(error, TogetherError | ValueError | DeclinedError | ImportError | OSError) or type(error) is Exception:

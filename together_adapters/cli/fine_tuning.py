@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.options import COUNT, EXISTING_FOLDER, NEW_FILE, overwrite_option, training_options, wait_options
+from together_adapters.cli.options import (
+    COUNT,
+    EXISTING_FOLDER,
+    NEW_FILE,
+    file_or_id,
+    overwrite_option,
+    training_options,
+    wait_options,
+)
 from together_adapters.cli.output import Column, Result, Table, format_time, print_details, shorten, to_jsonable
 from together_adapters.cli.terminal import confirm, is_terminal, note, write
 
@@ -29,14 +37,26 @@ _id = click.argument("fine_tune_id")
 _quiet_option = click.option("--quiet", "--confirm", "-y", "quiet", is_flag=True, help="Do not ask for confirmation.")
 
 
+def _check_id(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuses a file of this machine where an uploaded one is wanted."""
+    if value is not None and Path(value).is_file():
+        raise click.BadParameter(
+            f"{value} is a file of this machine: `together-adapters files upload {value}` returns the id of one at the service, and "
+            f"`together-adapters ft submit {value} --model NAME --dry-run` shows the price of a job on it",
+            ctx,
+            parameter,
+        )
+    return None if value is None else file_or_id(ctx, parameter, value)
+
+
 @click.group("fine-tuning", cls=Group)
 def fine_tuning() -> None:
     """Create and manage fine-tuning jobs."""
 
 
 @fine_tuning.command("create")
-@click.option("--training-file", "-t", required=True, metavar="ID", help="ID of the uploaded training file.")
-@click.option("--validation-file", metavar="ID", help="ID of an uploaded validation file.")
+@click.option("--training-file", "-t", required=True, metavar="ID", callback=_check_id, help="ID of the uploaded training file.")
+@click.option("--validation-file", metavar="ID", callback=_check_id, help="ID of an uploaded validation file.")
 @click.option("--learning-rate", "-lr", type=float, metavar="X", help="Peak learning rate. Default: 0.001 with LoRA, else 1e-5.")
 @click.option("--lora/--no-lora", default=True, help="Train a LoRA adapter, or all weights.")
 @training_options()
@@ -240,18 +260,6 @@ fine_tuning.add_call(
     overwrite_option,
     bar="bytes",
 )
-
-
-def _check_id(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Refuses a file of this machine where an uploaded one is wanted."""
-    if value is not None and Path(value).is_file():
-        raise click.BadParameter(
-            f"{value} is a file of this machine: `together-adapters files upload {value}` returns the id of one at the service, and "
-            f"`together-adapters ft submit {value} --model NAME --dry-run` shows the price of a job on it",
-            ctx,
-            parameter,
-        )
-    return value
 
 
 @fine_tuning.command("estimate-price")

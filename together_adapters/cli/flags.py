@@ -21,6 +21,8 @@ _PRICE_HINT: Final = "name its price, Together(control=Control(prices={name: {'i
 _PROGRAM: Final = {
     "pass api_key=...": "pass --api-key KEY",
     "passed as base_url=...": "passed as --base-url",
+    "base_url must be an http": "--base-url must be an http",
+    "as api_key=... (any": "as --api-key KEY (any",
     "client.fine_tuning.list_supported_models()": "`together-adapters fine-tuning list-supported-models`",
     _PRICE_HINT: "leave out --max-price",
     " (for a chat: {'messages': [{'role': 'user', 'content': prompt}]})": " (for a chat of each prompt: --column prompt)",

@@ -16,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 EXISTING_FOLDER: Final = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_DATA_SUFFIXES: Final = (".jsonl", ".json", ".csv", ".parquet", ".txt", ".gz")
 COUNT: Final = click.IntRange(1)
 
 
@@ -30,6 +31,13 @@ def read_texts(arguments: Iterable[str]) -> list[str]:
     for argument in arguments:
         texts += [line for line in sys.stdin.read().splitlines() if line.strip()] if argument == "-" else [argument]
     return texts
+
+
+def file_or_id(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuses the path of a file that does not exist where an id may be passed as well."""
+    if not Path(value).is_file() and ("/" in value or Path(value).suffix in _DATA_SUFFIXES):
+        raise click.BadParameter(f"{value} does not exist, and is no id of an uploaded file, file-...", ctx, parameter)
+    return value
 
 
 def json_value(text: str) -> Any:

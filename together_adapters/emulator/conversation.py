@@ -157,10 +157,21 @@ def _content(content: Any, path: str, strict: bool) -> tuple[str, tuple[str, ...
         elif kind == "text" and isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif isinstance(kind, str) and kind in _MEDIA and not (strict and kind in _LENIENT_ONLY):
+            _check_address(part.get(kind), f"{part_path}.{kind}")
             media.append(_MEDIA[kind])
         elif strict or not isinstance(kind, str) or kind == "text":
             raise unprocessable(f"{part_path} has the unsupported type {str(kind)[:40]}", param=part_path)
     return "\n".join(texts), tuple(media)
+
+
+def _check_address(value: Any, path: str) -> None:
+    """Refuses the path of a file in place of the address of a medium."""
+    url = value.get("url") if isinstance(value, dict) else value
+    if isinstance(url, str) and not url.lower().startswith(("http://", "https://", "data:")):
+        raise unprocessable(
+            f"{path}.url must be an address (https://...) or a data URL (data:image/png;base64,...), which a file has to become",
+            param=path,
+        )
 
 
 def _tool_call(call: Any, path: str, strict: bool) -> ParsedToolCall:

@@ -287,7 +287,9 @@ RULES: Final[Mapping[str, Rule]] = {
     # batches
     "batch_custom_id_invalid": Rule(_E, "custom_id must be a string of 1 to 64 characters"),
     "batch_custom_id_duplicate": Rule(_E, "responses are matched by custom_id"),
-    "batch_body_invalid": Rule(_E, "body must be the request, an object"),
+    "batch_body_invalid": Rule(
+        _E, 'a line is {"custom_id": "a", "body": {"model": ..., "messages": [...]}}, with the request as body'
+    ),
     "batch_too_many": Rule(_E, "split the requests into several files"),
     "batch_too_large": Rule(_E, "split the requests into several files"),
     # a model's limits

@@ -150,7 +150,7 @@ class _Sides:
             raise DatasetError("there are no rows to split")
         side = "training" if self._has_rows[True] else "validation"
         if self._min == self._max:
-            raise DatasetError(f"the {side} data is empty: all rows belong to one group; split by something else")
+            raise DatasetError(f"the {side} data is empty: there is one row, or one group of rows, and both sides need one")
         if side == "validation":
             bound = f"at least {ceil((self._min + 1) / _HASHES * 10_000) / 10_000:.4f}"
         else:

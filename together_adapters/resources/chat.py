@@ -34,7 +34,10 @@ def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
         from together_adapters.resources.python_types.schemas import response_format
 
         body["response_format"], parse = response_format(format), TypedParser(format)
-    if any(map(callable, body.get("tools") or ())):
+    tools = body.get("tools")
+    if isinstance(tools, str | Mapping) or callable(tools):
+        raise TypeError(f"tools must be a list, not {type(tools).__name__}: tools=[weather]")
+    if any(map(callable, tools or ())):
         from together_adapters.resources.python_types.schemas import tools_of
 
         body["tools"] = tools_of(body["tools"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
@@ -200,7 +200,7 @@ def _estimated_tokens(texts: list[str]) -> tuple[int, int]:
 
 def texts_of(input: Any) -> list[str]:
     """Returns one text, or those of any iterable, as a list; what is no text is a TypeError."""
-    if not isinstance(input, Iterable):
+    if not isinstance(input, Iterable) or isinstance(input, Mapping):
         raise TypeError(f"input must be a string or a list of strings, not {type(input).__name__}")
     texts = [input] if isinstance(input, str) else list(input)
     if set(map(type, texts)) <= {str}:

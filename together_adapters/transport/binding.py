@@ -112,9 +112,15 @@ class Resource(Generic[D, R]):
             from together_adapters.suggestions import suggestion
 
             names = [each for each in dir(type(self)) if not each.startswith("_")]
-            hint = "" if name.startswith("_") else ELSEWHERE.get(name) or suggestion(name, names, {})
+            hint = "" if name.startswith("_") else ELSEWHERE.get(name) or suggestion(name, names, {}) or self._hint_inside(name)
             # With a name, the interpreter would add a suggestion of its own to the traceback.
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name="")
+
+    def _hint_inside(self, name: str) -> str:
+        """Returns a hint for a name that a resource inside has."""
+        resources = {each: value for each, value in vars(type(self)).items() if not each.startswith("_")}
+        paths = [each for each in resources if isinstance(inner := getattr(self, each), Resource) and hasattr(type(inner), name)]
+        return f" (do you mean {f'{paths[0]}.{name}'!r}?)" if paths else ""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._driver!r}>"

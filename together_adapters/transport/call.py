@@ -302,9 +302,11 @@ def split_options(params: dict[str, Any], kind: type, others: Iterable[str] = ()
     """
     required: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]
     optional: frozenset[str] = kind.__optional_keys__  # type: ignore[attr-defined]
+    unknown = params.keys() - required - optional
     if missing := required - params.keys():
-        raise TypeError(f"missing required keyword argument: {', '.join(map(repr, sorted(missing)))}")
-    if unknown := params.keys() - required - optional:
+        others = f"; unknown: {', '.join(map(repr, sorted(unknown)))}" if unknown else ""
+        raise TypeError(f"missing required keyword argument: {', '.join(map(repr, sorted(missing)))}{others}")
+    if unknown:
         raise _unknown(unknown, {*required, *optional, *others})
     options = {name: params.pop(name) for name in RequestOptions.__optional_keys__ & params.keys()}
     return params, options

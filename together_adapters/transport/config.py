@@ -25,7 +25,7 @@ from together_adapters.transport.http_library import DEFAULT, library_of
 from together_adapters.transport.observation import Controller
 from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
 from together_adapters.transport.redirects import check_host
-from together_adapters.transport.retry import RetryPolicy
+from together_adapters.transport.retry import Failure, RetryPolicy
 from together_adapters.types.capabilities import advice, capabilities
 from together_adapters.types.requests import Timeout
 
@@ -42,6 +42,10 @@ _ENDPOINT = re.compile(
     r"(/v1/(models|files|fine-tunes|batches))$"
     r"|((/v1)?/(chat/completions|completions|embeddings|rerank|images/generations|audio/(speech|transcriptions|translations)))$"
 )
+_NO_TLS = ("WRONG_VERSION_NUMBER", "wrong version number", "record layer failure", "packet length too long")
+_UNKNOWN_HOST = (
+    "Name or service not known", "nodename nor servname", "getaddrinfo failed", "name resolution", "No address associated", "dns error",
+)  # fmt: skip
 _HOSTS = (".together.xyz", ".together.ai")
 _INNER_PACKAGES = frozenset(
     {
@@ -130,7 +134,24 @@ class Config:
         catalogue = self.memory.results.get("models") or ()
         return advice(model, kind, [entry.id for entry in catalogue if isinstance(entry.id, str) and entry.type == kind])
 
-    def start_advice(self, url: str) -> str:
+    def connection_advice(self, failure: Failure) -> str:
+        """Returns what to do about a connection that could not be opened, if somebody knows."""
+        if failure.refused:
+            return self._start_advice(failure.url)
+        if any(words in failure.reason for words in _NO_TLS):
+            return f"The server does not speak TLS: begin the address, which {self._origin_of_address(failure.url)}, with http://"
+        if any(words in failure.reason for words in _UNKNOWN_HOST):
+            return f"No such host is known here: correct the address, which {self._origin_of_address(failure.url)}, or check the network"
+        return ""
+
+    def _origin_of_address(self, url: str) -> str:
+        """Returns in words where the address of the server comes from."""
+        if _origin(url) == _origin(DEFAULT_BASE_URL):
+            return "is that of Together AI"
+        names = (f"{name} names" for name in URL_VARIABLES if _origin(os.environ.get(name, "")) == _origin(url))
+        return next(names, "was passed as base_url=...")
+
+    def _start_advice(self, url: str) -> str:
         """Returns what to do if nothing listens where a request went: nothing for other machines, and behind a proxy."""
         from together_adapters.transport.environment import proxy_for  # adapters need none of it before they connect
 
@@ -138,9 +159,8 @@ class Config:
         is_here = _is_loopback(urlsplit(url).hostname or "") and _origin(url) == _origin(self.root)
         if not is_here or proxy_for(library, library.module.URL(url)):
             return ""
-        names = (f"{name} names" for name in URL_VARIABLES if _origin(os.environ.get(name, "")) == _origin(url))
         return (
-            f"Nothing listens at this address, which {next(names, 'was passed as base_url=...')}: start the server, or correct the "
+            f"Nothing listens at this address, which {self._origin_of_address(url)}: start the server, or correct the "
             "address. `together-adapters emulator` starts the emulator, without --port at another address each time"
         )
 
@@ -297,7 +317,8 @@ def _root_of(url: str) -> str:
     except ValueError:  # whose text may have a part of a password
         parts, usable = urlsplit(f"{url.partition(':')[0]}:"), False
     if parts.scheme not in ("http", "https"):
-        advice = "begin it with https://" if "://" not in url else f"its scheme is {parts.scheme[:20]!r}"
+        scheme = "http" if _is_loopback(url.partition("/")[0].partition(":")[0]) else "https"
+        advice = f"begin it with {scheme}://" if "://" not in url else f"its scheme is {parts.scheme[:20]!r}"
         raise ValueError(advice)
     host = parts.hostname or ""
     if not usable:

@@ -49,7 +49,7 @@ class Connections:
         self.library = library
         self.external = client is not None  # the caller supplied it, and closes it
         self._client = client
-        self._closed = False
+        self.is_closed = False
         self._lock = Lock()
         self._finalizer: weakref.finalize[..., Any] | None = None
         _open_pools.add(self)
@@ -62,7 +62,7 @@ class Connections:
     def close(self) -> None:
         """Closes the pool, unless the caller supplied it."""
         with self._lock:
-            self._closed = True
+            self.is_closed = True
             finalizer, self._finalizer = self._finalizer, None
             if finalizer is not None:
                 self._client = None
@@ -77,7 +77,7 @@ class Connections:
 
     def _open(self) -> HTTPClient:
         with self._lock:
-            if self._closed:
+            if self.is_closed:
                 raise ConfigurationError(_CLOSED)
             if self._client is None:
                 self._client, transport = _open_client(self.library, is_async=False)
@@ -109,7 +109,7 @@ class AsyncConnections:
         self.external = client is not None
         self._client = client
         self._pools: MutableMapping[Any, tuple[AsyncHTTPClient, AsyncGenerator[None]]] = weakref.WeakKeyDictionary()
-        self._closed = False
+        self.is_closed = False
         self._lock = Lock()
 
     async def client(self) -> AsyncHTTPClient:
@@ -119,7 +119,7 @@ class AsyncConnections:
         loop = _running_loop()
         if pool := self._pools.get(loop):
             return pool[0]
-        if self._closed:
+        if self.is_closed:
             raise ConfigurationError(_CLOSED)
         client: AsyncHTTPClient
         client, transport = _open_client(self.library, is_async=True, is_asyncio=isinstance(loop, asyncio.AbstractEventLoop))
@@ -137,7 +137,7 @@ class AsyncConnections:
     async def aclose(self) -> None:
         """Closes the pool of this loop; those of other loops close with them."""
         with self._lock:
-            self._closed = True
+            self.is_closed = True
             pool = self._pools.pop(_running_loop(), None)
         if pool:
             await pool[1].aclose()

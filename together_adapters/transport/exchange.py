@@ -96,7 +96,7 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "", meter: Meter 
             yield Sleep(delay)
         elif isinstance(reply, Failure):
             # A recording must not keep what is true of this moment alone.
-            advice = config.start_advice(reply.url) if reply.refused and observation.tape is None else ""
+            advice = config.connection_advice(reply) if observation.tape is None else ""
             raise failures.connection_error(reply, call, count, secrets=config.secrets, advice=advice)
         else:
             raise failures.status_error(snapshot(reply, count), call, config.secrets, config.advise)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import anyio
 import anyio.to_thread
 
+from together_adapters.errors import ConfigurationError
 from together_adapters.transport.call import AudioStreamCall
 from together_adapters.transport.http_requests import check_deadline, failure_of, is_encoded
 from together_adapters.transport.network import ReadTimeout, Until, begin_body, complete_chunks, until
@@ -42,12 +43,25 @@ class _OpenStream(Generic[T]):
         self._chunk_limit = _chunk_limit(http_response, parser.call.chunk_timeout)
         self.observations: list[Observation] = []
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = "" if name.startswith("_") else ": iterate over the stream for its chunks, or leave out stream=True"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name="")
+
+    def _check_open(self) -> None:
+        """Raises a ConfigurationError for a stream that has ended, whose second loop would do nothing."""
+        if self._closed:
+            raise ConfigurationError("this stream has ended or was closed: keep its chunks in a list, or send the request again")
+
     def _await_event(self, limit: Until) -> None:
         """Begins the wait for an event: what the caller did since the last one does not count."""
         limit.deadline = time.monotonic() + cast(float, self._parser.call.chunk_timeout)
 
     def _failure(self, error: Exception) -> Failure:
         failure = failure_of(error, str(self._http_response.request.url))
+        if getattr(self._connections, "is_closed", False):
+            return replace(failure, reason="the client was closed while the stream was open: read it before")
         limit = self._chunk_limit
         if limit is None or not failure.timeout or time.monotonic() < limit.deadline - _EARLY:
             return failure
@@ -65,6 +79,7 @@ class Stream(_OpenStream[T]):
     """
 
     def __iter__(self) -> Stream[T]:
+        self._check_open()
         return self
 
     def __next__(self) -> T:
@@ -123,6 +138,7 @@ class AsyncStream(_OpenStream[T]):
     """
 
     def __aiter__(self) -> AsyncStream[T]:
+        self._check_open()
         return self
 
     async def __anext__(self) -> T:

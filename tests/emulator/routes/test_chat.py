@@ -261,13 +261,13 @@ def test_strict_mode_refuses_tools_with_a_response_format(chat: Chat, body: dict
 def test_media_are_mentioned(chat: Chat) -> None:
     parts = [
         {"type": "text", "text": "Describe this"},
-        *({"type": kind, kind: {"url": "x"}} for kind in ("image_url", "image_url", "video_url")),
+        *({"type": kind, kind: {"url": "data:,x"}} for kind in ("image_url", "image_url", "video_url")),
     ]
     assert chat.text([{"role": "user", "content": parts}], model=VISION).startswith("I received 2 images and a video.")
     conversation = [
         {"role": "user", "content": "Take a picture"},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": {"name": "snap", "arguments": "{}"}}]},
-        {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "done"}, {"type": "image_url", "image_url": {"url": "x"}}]},
+        {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "done"}, {"type": "image_url", "image_url": {"url": "data:,x"}}]},
     ]  # fmt: skip
     assert chat.text(conversation, model=VISION) == "I received an image. snap says: done."
 

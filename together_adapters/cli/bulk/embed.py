@@ -72,14 +72,17 @@ def read_texts(path: Path, field: str) -> Iterator[str]:
     """Yields the texts of a JSON Lines file; a line without one is a DatasetError."""
     from pydantic_core import from_json
 
-    with path.open("rb") as file:
+    from together_adapters.bulk.inputs import open_lines
+
+    with open_lines(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
                 value = from_json(line)
             except ValueError as error:
-                raise DatasetError(f"line {number} of {path} is not JSON: {error}") from None
+                hint = f"each line is a text as a JSON string, or an object with the text {field!r}"
+                raise DatasetError(f"line {number} of {path} is not JSON: {error}; {hint}") from None
             text = value.get(field) if isinstance(value, dict) else value
             if not isinstance(text, str):
                 raise DatasetError(f"line {number} of {path} is neither a text nor an object with the text {field!r}")

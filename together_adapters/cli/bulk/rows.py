@@ -64,13 +64,15 @@ def read_requests(path: Path, state: os.stat_result) -> Iterator[Row]:
 
     Nothing for a pipe, which cannot be read again, and for a file that has changed since its `state` was read.
     """
+    from together_adapters.bulk.inputs import open_lines
+
     now = path.stat()
     is_same = (now.st_size, now.st_mtime_ns) == (state.st_size, state.st_mtime_ns)
     if not path.is_file() or not is_same:
         note(f"{path} cannot be read again, or has changed: the answers have no `custom_id` and no `request`")
         yield from repeat({})
         return
-    with path.open("rb") as file:
+    with open_lines(path) as file:
         for line in file:
             if line.strip():
                 value = from_json(line)

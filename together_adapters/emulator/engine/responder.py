@@ -92,12 +92,12 @@ def explain(conversation: Conversation, reply: ModelReply, effort: str | None) -
 
 def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelReply:
     kind = response_format.get("type") if isinstance(response_format, dict) else None
-    if kind in (None, "text", "json_schema") and (
+    if (kind in ("text", "json_schema") or not response_format) and (
         answer := answer_ranking_prompt(conversation.prompt, as_json=kind == "json_schema")
         or answer_decision_prompt(conversation.prompt)
     ):
         return ModelReply(answer[0], verbatim=True, scores=[answer[1]] if answer[1] else ())
-    if kind in (None, "text"):
+    if kind == "text" or not response_format:
         return ModelReply(_text(conversation))
     return ModelReply(_formatted_text(conversation, response_format), verbatim=True)
 
@@ -170,7 +170,15 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
         except ValueError as error:
             raise bad_request(f"Input validation error: grammar is not valid: {error}", param="response_format") from None
     if kind not in ("json_object", "json_schema"):
-        raise unprocessable(f"response_format.type {str(kind)[:40]} is not known", param="response_format")
+        hint = (
+            ': a schema goes into {"type": "json_schema", "json_schema": {"name": ..., "schema": ...}}'
+            if "properties" in response_format
+            else ""
+        )
+        raise unprocessable(
+            f"response_format.type must be json_schema, json_object, regex or text{f', not {str(kind)[:40]}' if kind else ''}{hint}",
+            param="response_format",
+        )
     inner = response_format.get("json_schema")
     schema = inner.get("schema") if isinstance(inner, dict) and "schema" in inner else response_format.get("schema")
     text = conversation.prompt_with_results
@@ -180,7 +188,7 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
         except Unsatisfiable as error:
             raise unsatisfiable_schema(error, "response_format") from None
     if kind == "json_schema":
-        raise bad_request("response_format needs a schema.", param="response_format")
+        raise bad_request("response_format needs a schema: json_schema.schema.", param="response_format")
     if answer := _follow_schema(conversation):
         return answer
     schema, text = schema_filler.schema_of_keys(text, conversation.system)

@@ -44,7 +44,8 @@ def parse_tools(tools: Any) -> list[Tool]:
         path = f"tools[{i}]"
         function = entry.get("function") if isinstance(entry, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-            raise unprocessable(f"{path} needs a function with a name", param=path)
+            hint = '{"type": "function", "function": {"name": ..., "parameters": ...}}'
+            raise unprocessable(f"{path} needs a function with a name: {hint}", param=path)
         parameters = function.get("parameters")
         if parameters is not None and not isinstance(parameters, dict):
             raise unprocessable(f"{path}.function.parameters must be an object", param=path)

@@ -50,9 +50,12 @@ def _websocket(**options: Any) -> asyncio.Protocol:
     return protocol  # type: ignore[no-any-return]
 
 
+_TOLD_TO_CLIENTS = ("ASGI callable returned without completing handshake.", "Invalid HTTP request received.")
+
+
 def _may_be_logged(record: logging.LogRecord) -> bool:
-    """Whether a record of uvicorn shows no header, as those of websockets at DEBUG do, and does not call a refusal a mistake."""
-    return record.levelno > logging.DEBUG and record.getMessage() != "ASGI callable returned without completing handshake."
+    """Whether a record of uvicorn shows no header, as those of websockets at DEBUG do, and tells nothing that the client is told."""
+    return record.levelno > logging.DEBUG and record.getMessage() not in _TOLD_TO_CLIENTS
 
 
 class Server(uvicorn.Server):

@@ -58,6 +58,8 @@ class _Sender:
             self.charge.end()  # before the client knows that it can send another request, or look at the bill
             self.end_flight()
         await self._send(message)
+        if (transport := self._scope.get(TRANSPORT)) is not None and transport.is_closing() and not self.is_complete:
+            await asyncio.sleep(3600)  # until `_respond_while_connected` sees the disconnect and cancels this
 
     def call_starts(self) -> None:
         """Notes that the request has arrived and its answer begins."""
