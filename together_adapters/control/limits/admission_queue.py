@@ -334,7 +334,8 @@ class AdmissionQueue:
         if cause is None and not goes_on:  # may be of both, and is taken for both then
             is_new = self.concurrency.is_new(level, now)
             is_concurrency = is_new or (not seconds_asked and self.concurrency.is_highest(level))
-            if is_new and not any(limit.is_fast(now) for limit in self._rate_limits):
+            is_window = (seconds_asked or 0.0) > _MAX_PAUSE  # nobody can say so long before when a place will be free
+            if is_new and not is_window and not any(limit.is_fast(now) for limit in self._rate_limits):
                 cause = "concurrency"
         self._cause = cause
         self._refused_at = now

@@ -1,4 +1,4 @@
-"""A queue whose service tells of a limit that has risen, or asks to wait for less than it takes. On a virtual clock."""
+"""What a queue makes of times that it is asked to wait, and of limits that headers say have risen. On a virtual clock."""
 
 from __future__ import annotations
 
@@ -88,3 +88,15 @@ def test_a_time_that_was_asked_for_is_kept_and_not_lengthened() -> None:
     queue.finish(ticket, 429, {"retry-after": "30"}, ERROR, None, 1.03)
     ticket = send(queue, 1.04)
     assert 31.03 <= ticket.granted_at <= 31.04
+
+
+@pytest.mark.parametrize(("asked", "is_rate"), [("1", False), ("45", True)])
+def test_nobody_knows_long_before_when_a_place_will_be_free(asked: str, is_rate: bool) -> None:
+    queue = AdmissionQueue()
+    tickets = [send(queue, 0.0) for _ in range(8)]  # more than ever before
+    for ticket in tickets[:7]:
+        queue.finish(ticket, 200, {}, None, None, 0.5)
+    queue.finish(tickets[7], 429, {"retry-after": asked}, None, None, 0.5)
+    ticket = send(queue, 0.5)
+    queue.finish(ticket, 200, {}, None, None, ticket.granted_at + 0.5)
+    assert (queue.requests.estimate < 1) == is_rate
