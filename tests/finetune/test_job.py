@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
@@ -346,3 +347,11 @@ def test_a_method_that_does_not_fit_says_why(
     assert changes(emulator) == []
     with pytest.raises(MethodMismatchError, match=kind):
         check_jsonl(path, method=method).raise_for_issues()
+
+
+def test_the_other_flavour_is_refused(flavour: Flavour, train: Path) -> None:
+    client: Any = flavour.client()
+    with pytest.raises(TypeError, match="takes an AsyncTogether" if flavour.is_async else r"start\(...\) takes a Together"):
+        begin: Any = start if flavour.is_async else astart
+        result = begin(client, train, model=MODEL)
+        asyncio.run(result)

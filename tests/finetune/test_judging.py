@@ -74,6 +74,8 @@ def test_what_cannot_be_compared(flavour: Flavour, emulator: Emulator, tmp_path:
         compare(flavour, write(tmp_path / "v.jsonl", conversation(1, "Gate 7."), {"text": "x"}))
     with pytest.raises(DatasetError, match="no row whose last message"):
         compare(flavour, write(tmp_path / "v.jsonl", conversation(1, None)))
+    with pytest.raises(TypeError, match=r"judge\(\) got an unexpected keyword argument 'judges' \(do you mean 'judge'"):
+        compare(flavour, tmp_path / "v.jsonl", judges="x")
     with pytest.raises(ValueError, match="the same model"):
         compare(flavour, tmp_path / "v.jsonl", model_b=GOOD)
     assert emulator.requests == []

@@ -56,3 +56,18 @@ def test_what_some_server_takes_is_sent(flavour: Any, emulator: Emulator) -> Non
         with suppress(BadRequestError):
             flavour.run(client.completions.create(model=MODEL, prompt=prompt))
     assert len(emulator.requests) == 4
+
+
+def test_a_path_is_no_id(flavour: Any, emulator: Emulator) -> None:
+    client = flavour.client()
+    judge = {"judge_model": MODEL, "judge_model_source": "serverless", "judge_system_template": "Which?"}
+    calls: list[Any] = [
+        lambda: client.batches.create("rows.jsonl"),
+        lambda: client.fine_tuning.create(training_file="rows.jsonl", model=MODEL),
+        lambda: client.fine_tuning.estimate_price(training_file="rows.jsonl", model=MODEL),
+        lambda: client.evaluation.create("compare", input_data_file_path="rows.jsonl", model_a="a", model_b="b", **judge),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"='rows.jsonl' is the path of a file: client.files.upload\('rows.jsonl', purpose="):
+            flavour.run(call())
+    assert emulator.requests == []

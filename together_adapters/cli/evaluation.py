@@ -99,7 +99,8 @@ def _check(path: Path, options: Mapping[str, Any]) -> None:
     """Raises a ValueError if the parameters are not valid, or name columns that a file does not have."""
     from together_adapters.resources.evaluation import check_templates, create
 
-    create(**options)  # sends nothing, but checks
+    parameters: dict[str, Any] = {**options, "input_data_file_path": "unsent"}
+    create(**parameters)  # sends nothing, but checks
     check_templates(options, read_columns(path))
 
 

@@ -389,6 +389,8 @@ def _check_price(estimate: FinetunePriceEstimate, max_price: float) -> None:
 
 def _start_with(build: Callable[P, Flow[dict[str, Any]]]) -> Callable[Concatenate[Together, P], Job]:
     def start(client: Together, /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        if client._driver.client_name == "AsyncTogether":
+            raise TypeError("start takes a Together: `await astart(...)` takes an AsyncTogether")
         return Job(client, **client.perform(build(*args, **kwargs)))
 
     return _copy_signature(start, build, "Job")
@@ -398,6 +400,8 @@ def _astart_with(
     build: Callable[P, Flow[dict[str, Any]]],
 ) -> Callable[Concatenate[AsyncTogether, P], Coroutine[Any, Any, AsyncJob]]:
     async def astart(client: AsyncTogether, /, *args: P.args, **kwargs: P.kwargs) -> AsyncJob:
+        if client._driver.client_name == "Together":
+            raise TypeError("astart takes an AsyncTogether: start(...) takes a Together")
         return AsyncJob(client, **await client.perform(build(*args, **kwargs)))
 
     return _copy_signature(astart, build, "AsyncJob")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from together_adapters.finetune.issues import count_of
 from together_adapters.resources import evaluation, files
 from together_adapters.resources.batches import CHAT
 from together_adapters.resources.rerank_prompts import estimated_tokens
+from together_adapters.suggestions import suggestion
 from together_adapters.transport.call import Flow, Local, Settings
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
 from together_adapters.types.progress import Progress
@@ -121,6 +123,9 @@ def judge(client: Together | AsyncTogether, data: Any, *, model_a: str, model_b:
         JobFailedError: The evaluation failed.
         APITimeoutError: The timeout has passed. The evaluation goes on, and the file stays: the notes of the exception name both.
     """
+    if unknown := options.keys() - (names := signature(_compare).parameters.keys()):
+        hints = ", ".join(f"{name!r}{suggestion(name, names)}" for name in sorted(unknown))
+        raise TypeError(f"judge() got an unexpected keyword argument {hints}")
     return client.perform(_compare(data, model_a=model_a, model_b=model_b, **options))
 
 

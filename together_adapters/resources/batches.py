@@ -15,6 +15,7 @@ from together_adapters.transport.binding import Async, D, R, Resource, Sync, met
 from together_adapters.transport.call import Call, Flow, Local, Response, request, segment
 from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.batches import BatchCreateResponse, BatchJob, BatchList, BatchResult
+from together_adapters.types.files import check_file_id
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 
@@ -71,6 +72,7 @@ def create(
         ```
     """
     params = {name: value for name, value in locals().items() if name != "options"}
+    check_file_id(input_file_id, "input_file_id", "batch-api")
     return request("POST", "/v1/batches", _read_created, params, billable="batches.list()", options=options)
 
 

@@ -19,6 +19,7 @@ from together_adapters.types.evaluation import (
     EvaluationModels,
     EvaluationStatusResponse,
 )
+from together_adapters.types.files import check_file_id
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import secrets_in
@@ -109,6 +110,7 @@ def _parameters(arguments: Mapping[str, Any], parameters: Mapping[str, Any] | No
             if name not in _NAMES[kind] and arguments[name] is not None:
                 raise ValueError(f"{name}={arguments[name]!r} requires type={other!r}, not {kind!r}")
     _check_values(arguments, kind)
+    check_file_id(arguments["input_data_file_path"], "input_data_file_path", "eval")
     result = {"judge": _judge(arguments), "input_data_file_path": arguments["input_data_file_path"]}
     for name in _NAMES[kind]:
         if arguments[name] is not None:

@@ -27,6 +27,7 @@ from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, request, segment, split_options
 from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.capabilities import nearest_names
+from together_adapters.types.files import check_file_id
 from together_adapters.types.fine_tuning import (
     FinetuneCheckpoint,
     FinetuneCheckpoints,
@@ -276,6 +277,7 @@ def estimate_price(
         "training_type": _object_named("training_type", training_type, _TYPES),
         "training_method": _object_named("training_method", training_method, _METHODS),
     }
+    check_file_id(training_file, "training_file", "fine-tune")
     return request("POST", f"{_PATH}/estimate-price", _parse_price, params, options=options)
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from together_adapters.types.files import check_file_id
 from together_adapters.types.fine_tuning import FinetuneModelLimits, FullTrainingLimits, LoraTrainingLimits
 from together_adapters.types.training import TRAINING_DEFAULTS, TrainingParams
 
@@ -53,6 +54,8 @@ def source_model(params: Params) -> str:
     model, checkpoint, hf_model = params["model"], params["from_checkpoint"], params["from_hf_model"]
     if not params["training_file"]:
         raise ValueError("training_file must be the id of an uploaded file")
+    for name in ("training_file", "validation_file"):
+        check_file_id(params[name], name, "fine-tune")
     if model is not None and checkpoint is not None:
         raise ValueError(f"pass either model={model!r} or from_checkpoint={checkpoint!r}: a job starts from one of them")
     if model is None and hf_model is not None and checkpoint is None:

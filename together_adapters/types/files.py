@@ -23,6 +23,12 @@ FINAL_STATUSES: Final = frozenset({"COMPLETED", "INVALID_FORMAT", "FAILED"})
 """Values of `processing_status` with which the validation has ended."""
 
 
+def check_file_id(id: Any, name: str, purpose: str) -> None:
+    """Raises a ValueError for the path of a file where the id of an uploaded one belongs."""
+    if isinstance(id, str) and id.lower().endswith((".jsonl", ".csv", ".parquet")):
+        raise ValueError(f"{name}={id!r} is the path of a file: client.files.upload({id!r}, purpose={purpose!r}).id is an id")
+
+
 def parse_purpose(value: Any) -> str:
     """Returns a purpose in the service's spelling, from a string or an enum; older spellings are accepted."""
     name = str(getattr(value, "value", value))
