@@ -19,7 +19,7 @@ from together_adapters.emulator.text.questions import content
 from together_adapters.emulator.text.similarity import best_matches
 
 # Tuned on the dev questions of tests/benchmarks/search_quality.py and on titles of well-known questions.
-_MIN_SCORE: Final = 0.75
+_MIN_SCORE: Final = 0.85
 _MAX_DISTANCE: Final = 0.1  # of a second quotation's score
 _BEHIND: Final = 0.05  # what a passage that is not the first one costs
 _NEAR, _TITLE, _PASSAGE = 0.9, 0.7, 0.3  # how much a word counts that is in the sentence, in the title, in the passage
@@ -29,9 +29,22 @@ _OVERLAP: Final = (
 _REFERENCE: Final = re.compile(
     r"\(?(?:It|This|These|They|Those|Such|That|Its|Their|However|Otherwise|Therefore|Thus|Also|But|In (?:this|the latter|the former) case)\b"
 )
+_COMPARISON: Final = re.compile(
+    r"\bbetween (?P<one>.+?) and (?P<other>.+)|(?P<first>.+?) (?:vs\.?|versus) (?P<second>.+)|(?P<left>.+?) differs? from (?P<right>.+)",
+    re.IGNORECASE,
+)
 _ASIDE: Final = re.compile(r"\(?(?:See|New in|Changed in|Deprecated|Previously|For (?:more|full) )\b")
 _SECTION: Final = re.compile(r"(?!.*\((?!1 )\d+ of \d+\)$)(?:.*: )?(.+?)(?: \(1 of \d+\))?$")  # that begins in a passage
+_KIND: Final = re.compile(
+    r"\b(?:The|[Ss]tatements?|[Cc]lauses?|[Ee]xpressions?|[Dd]efinitions?)\b ?"
+)  # what a title adds to a name
 _MAX_LENGTH: Final = 320  # characters of a sentence and the next
+_ANNOUNCEMENT: Final = re.compile(
+    r"^The following\b|\bas follows\b|\bthe following (?:table|list|methods?|functions?|operat\w+|types|code|examples?|rules|steps|attributes)\b"
+)
+_DEFINITION: Final = re.compile(r"what (?:is|are|does|do)\b", re.IGNORECASE)
+_COMPOUNDS: Final = ("yield from", "is not", "not in", "async for", "async with", "except*")
+_WORD: Final = re.compile(r"[^\s`.,;:?!()]+")
 _Terms = frozenset[str]
 
 
@@ -79,8 +92,9 @@ class AnswerFinder:
         best = [quotation for quotation in quotations[:1] if quotation.score >= _MIN_SCORE]
         for other in quotations[1:] if best else ():
             if not set(other.sentences) & set(best[0].sentences):
-                return [*best, other] if other.score >= best[0].score - _MAX_DISTANCE else best
-        return best
+                best += [other] if other.score >= best[0].score - _MAX_DISTANCE else []
+                break
+        return best if _meets(question, best) else []
 
     def _quotations(self, terms: _Terms, text: str, passage: int) -> Iterator[Quotation]:
         title = text.partition("\n\n")[0]
@@ -88,8 +102,10 @@ class AnswerFinder:
         if not questions or not sentences:
             return
         words = _terms(text).union(*(_terms(question.text) for question in questions))
+        if len(terms) == 1:  # which many questions have that ask for something else
+            questions = [question for question in questions if _is_plain(question.text)]
         if name := _SECTION.match(title):
-            questions = [*questions, Question(name[1], sentences[0].start)]
+            questions = [*questions, Question(_KIND.sub("", name[1]) or name[1], sentences[0].start)]
         for answer in _answers(sentences, questions):
             near = answer.terms.union(*answer.questions)
             levels = {**dict.fromkeys(words, _PASSAGE), **dict.fromkeys(_terms(title), _TITLE), **dict.fromkeys(near, _NEAR)}
@@ -125,8 +141,29 @@ def _answers(sentences: Sequence[Sentence], questions: Iterable[Question]) -> It
     for position, group in groupby(questions, attrgetter("position")):
         terms = tuple(filter(None, (_terms(question.text) for question in group)))
         index = -1 if position is None else sum(sentence.start <= position for sentence in sentences) - 1
-        if terms and index >= 0:
+        if terms and index >= 0 and not _only_announces(sentences[index]):
             yield _Answer(tuple(_with_neighbours(sentences, index)), frozenset(stems(sentences[index].text)), terms)
+
+
+def _is_plain(question: str) -> bool:
+    """Whether a question asks what something is or does, or just names it."""
+    return _DEFINITION.match(question) is not None or len(question.split()) <= 3
+
+
+def _only_announces(sentence: Sentence) -> bool:
+    """Whether a sentence says what follows, and that is not quoted with it."""
+    return _ANNOUNCEMENT.search(sentence.text) is not None and not sentence.example and ":" not in sentence.text
+
+
+def _meets(question: str, quotations: Iterable[Quotation]) -> bool:
+    """Whether sentences speak of both things that a question compares, and of keywords of two words: else they only seem to answer it."""
+    text = " ".join(sentence.text for quotation in quotations for sentence in quotation.sentences).lower().replace("`", "")
+    if any(compound in question.lower().replace("`", "") and compound not in text for compound in _COMPOUNDS):
+        return False
+    comparison = _COMPARISON.search(question)
+    words = {*stems(text), *_WORD.findall(text)}
+    sides = comparison.groups() if comparison else ()
+    return all(set(stems(side) or _WORD.findall(side.lower())) <= words for side in sides if side)
 
 
 def _with_neighbours(sentences: Sequence[Sentence], index: int) -> Iterator[Sentence]:
