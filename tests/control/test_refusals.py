@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.control import simulation
+from tests.control.limited_service import Service
+from tests.control.simulation import Load, simulate
 from together_adapters.control.limits.admission_queue import AdmissionQueue, Ticket
 
 ERROR = {"message": "too many requests per minute"}
@@ -100,3 +103,13 @@ def test_nobody_knows_long_before_when_a_place_will_be_free(asked: str, is_rate:
     ticket = send(queue, 0.5)
     queue.finish(ticket, 200, {}, None, None, ticket.granted_at + 0.5)
     assert (queue.requests.estimate < 1) == is_rate
+
+
+@pytest.mark.parametrize("concurrent", [4, 8])
+def test_a_network_that_is_slow_does_not_make_a_rate_of_concurrency(concurrent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "LATE", 0.02)  # while an answer is on its way, its place is free again
+    load = Load(100, latency=0.2, seconds=400.0, warm_up=60.0)
+    outcome = simulate(Service(concurrent=concurrent), load)
+    ideal = concurrent / (0.2 + 0.02) * (load.seconds - load.warm_up)
+    assert outcome.accepted >= 0.87 * ideal, (outcome, ideal)
+    assert outcome.refused_share < 0.01, outcome

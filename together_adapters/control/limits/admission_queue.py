@@ -262,7 +262,7 @@ class AdmissionQueue:
         if self._probe is not None:
             # A refusal comes at once, an answer when the model is done.
             ready = max(ready, self._probe.granted_at + self._refusal_seconds)
-        if self.concurrency.is_learned and self.concurrency.is_new(self.in_flight + 1, now):
+        if self.concurrency.is_learned and self.concurrency.is_untried(self.in_flight + 1, now):
             ready = max(ready, self._granted_at + _SPACING * self._interval)  # two at once may be refused for their rate
         if self.requests.is_limited:
             ready = max(ready, self.requests.ready_at(1, now))
@@ -332,10 +332,9 @@ class AdmissionQueue:
         goes_on = self._is_probing and self._cause != "concurrency"
         is_concurrency = cause == "concurrency"
         if cause is None and not goes_on:  # may be of both, and is taken for both then
-            is_new = self.concurrency.is_new(level, now)
-            is_concurrency = is_new or (not seconds_asked and self.concurrency.is_highest(level))
-            is_window = (seconds_asked or 0.0) > _MAX_PAUSE  # nobody can say so long before when a place will be free
-            if is_new and not is_window and not any(limit.is_fast(now) for limit in self._rate_limits):
+            is_highest = not seconds_asked and self.concurrency.is_highest(level)
+            is_concurrency = is_highest or self.concurrency.is_untried(level, now)
+            if self._is_concurrency_alone(level, seconds_asked, now):
                 cause = "concurrency"
         self._cause = cause
         self._refused_at = now
@@ -357,6 +356,14 @@ class AdmissionQueue:
         self.concurrency.refuse(level, now, seconds, is_cause=is_concurrency)
         self._causes = [limit.cause for limit in self._rate_limits if cause in (None, limit.cause)]
         self._count_refusal(ticket, now)
+
+    def _is_concurrency_alone(self, level: int, seconds_asked: float | None, now: float) -> bool:
+        """Returns whether a refusal that names no cause is not one of a rate: something else was tried than a faster one."""
+        if (seconds_asked or 0.0) > _MAX_PAUSE:  # nobody can say so long before when a place will be free
+            return False
+        if self.concurrency.is_new(level, now) and not any(limit.is_fast(now) for limit in self._rate_limits):
+            return True
+        return self.concurrency.is_probe(level) and not any(limit.is_searching for limit in self._rate_limits)
 
     def _pause(self, ticket: Ticket) -> float:
         """Returns the seconds until the next try: at least those until the next request would have come, and ever more."""

@@ -52,6 +52,14 @@ class Concurrency:
         """Returns whether the level is that of the limit, where the service may count a request that has just ended."""
         return 1 < self._ceiling <= level
 
+    def is_untried(self, level: int, now: float) -> bool:
+        """Returns whether a refusal at the level would teach something of it."""
+        return self.is_new(level, now) or self.is_probe(level)
+
+    def is_probe(self, level: int) -> bool:
+        """Returns whether the level is one more than was the limit, and tried of late."""
+        return self._step > 1 and level >= self._ceiling and self._probe < _FIRST_PROBE
+
     def accept(self, level: int, now: float) -> None:
         """Learns that a request was accepted which was the `level`th in flight."""
         self._levels.add(level, now)

@@ -234,6 +234,11 @@ class Rate:
         self._history.clear()
         self._begin_second(now)
 
+    @property
+    def is_searching(self) -> bool:
+        """Whether requests come faster than was accepted before the last outage."""
+        return self._ceiling < self._estimate < inf
+
     def is_fast(self, now: float) -> bool:
         """Returns whether requests came of late about as fast as the service has refused before."""
         if self.estimate == inf:
