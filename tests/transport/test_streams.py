@@ -119,15 +119,13 @@ def test_close_closes_the_response(flavour: Flavour, emulator: Emulator) -> None
     next(flavour.iterate(stream))
     flavour.run(stream.close())
     assert all_closed(emulator, 1)
-    with pytest.raises(ta.ConfigurationError, match="has ended or was closed"):
-        (aiter if flavour.is_async else iter)(stream)
+    assert list(flavour.iterate(stream)) == []
 
 
 def test_a_stream_is_read_once(flavour: Flavour, emulator: Emulator) -> None:
     stream = flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))
     assert [*flavour.iterate(stream)][-1].choices[0].finish_reason
-    with pytest.raises(ta.ConfigurationError, match="keep its chunks in a list"):
-        (aiter if flavour.is_async else iter)(stream)
+    assert list(flavour.iterate(stream)) == []  # as of any iterator
     with pytest.raises(AttributeError, match="no attribute 'choices': iterate over the stream"):
         _ = stream.choices
     assert not hasattr(stream, "__len__")

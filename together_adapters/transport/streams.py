@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import anyio
 import anyio.to_thread
 
-from together_adapters.errors import ConfigurationError
 from together_adapters.transport.call import AudioStreamCall
 from together_adapters.transport.http_requests import check_deadline, failure_of, is_encoded
 from together_adapters.transport.network import ReadTimeout, Until, begin_body, complete_chunks, until
@@ -49,11 +48,6 @@ class _OpenStream(Generic[T]):
             hint = "" if name.startswith("_") else ": iterate over the stream for its chunks, or leave out stream=True"
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name="")
 
-    def _check_open(self) -> None:
-        """Raises a ConfigurationError for a stream that has ended, whose second loop would do nothing."""
-        if self._closed:
-            raise ConfigurationError("this stream has ended or was closed: keep its chunks in a list, or send the request again")
-
     def _await_event(self, limit: Until) -> None:
         """Begins the wait for an event: what the caller did since the last one does not count."""
         limit.deadline = time.monotonic() + cast(float, self._parser.call.chunk_timeout)
@@ -79,7 +73,6 @@ class Stream(_OpenStream[T]):
     """
 
     def __iter__(self) -> Stream[T]:
-        self._check_open()
         return self
 
     def __next__(self) -> T:
@@ -138,7 +131,6 @@ class AsyncStream(_OpenStream[T]):
     """
 
     def __aiter__(self) -> AsyncStream[T]:
-        self._check_open()
         return self
 
     async def __anext__(self) -> T:
