@@ -161,7 +161,7 @@ class OperationMeter(ABC):
 class ManyRequests(OperationMeter):
     """An operation of several requests. It is current where they are performed, in threads and tasks, too."""
 
-    request_id: str | None = None
+    _request_id: str | None = None
 
     def __init__(self, control: Control, operation: Operation, config: Config) -> None:
         super().__init__(control, operation.name, str(operation.params.get("model") or ""), config)
@@ -171,6 +171,10 @@ class ManyRequests(OperationMeter):
         self._is_ended = False
         self._open: set[RequestMeter] = set()
         self._token: Token[ManyRequests | None] | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        return self._request_id
 
     @property
     def estimate(self) -> Tokens:
@@ -226,7 +230,7 @@ class ManyRequests(OperationMeter):
         self.attempts += request.attempts
         self.waited += request.waited
         self.status = request.status if request.status is not None else self.status
-        self.request_id = request.request_id or self.request_id
+        self._request_id = request.request_id or self._request_id
         self.is_estimated = self.is_estimated or request.is_estimated
 
 
