@@ -237,7 +237,7 @@ class ManyRequests(OperationMeter):
 class RequestMeter(OperationMeter):
     """One call: the observation of its performance, and the meter of its requests. It is an operation, or belongs to one of several."""
 
-    _estimate: Tokens | None = None
+    _expected: tuple[Tokens, int] | None = None
     _turn: LimiterTurn | None = None
     _number: int | None = None  # in the order of arrival
     _headers: Mapping[str, str] | None = None  # of the last response
@@ -266,10 +266,7 @@ class RequestMeter(OperationMeter):
 
     @property
     def estimate(self) -> Tokens:
-        if self._estimate is None:  # which few calls need
-            expected = self.control.history.expect(self.kind, self.model)
-            self._estimate = estimates.estimated_tokens(self.kind, self._params, expected)
-        return self._estimate
+        return self._expect()[0]  # which few calls need
 
     @property
     def estimated_amount(self) -> Amount:
@@ -309,8 +306,15 @@ class RequestMeter(OperationMeter):
 
     def _limited_tokens(self) -> int:
         """Estimates the tokens that a limit counts: they are learned from what was used, not from what was allowed."""
-        tokens = self.estimate
-        return tokens.input + min(tokens.output, self.control.history.expect(self.kind, self.model))
+        tokens, expected = self._expect()
+        return tokens.input + min(tokens.output, expected)
+
+    def _expect(self) -> tuple[Tokens, int]:
+        """Estimates the tokens that the call may use, and the length of an answer as answers are."""
+        if self._expected is None:
+            expected = self.control.history.expect(self.kind, self.model)
+            self._expected = estimates.estimated_tokens(self.kind, self._params, expected), expected
+        return self._expected
 
     def answer(self, outcome: HTTPResponse | Failure, *, is_open: bool) -> None:
         """Learns from the outcome of a request, and ends its turn unless it is still to be read what it has used."""
