@@ -102,7 +102,10 @@ class Run:
                 else "the passages do not answer this question"
             )
             nearest = f" The nearest are: {'; '.join(passage.title for passage in context)}." if context else ""
-            self.page.line("Sources", f"none: {reason}.{nearest}")
+            by_words = (
+                " An emulator compares words; with a key, a model answers." if self.service.emulator and not is_answered else ""
+            )
+            self.page.line("Sources", f"none: {reason}.{nearest}{by_words}")
             self.page.gap()
         for source in citations:
             self.page.source(source)
