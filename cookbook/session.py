@@ -39,13 +39,24 @@ from together_adapters import (
 )
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, alternatives, capabilities
 
-try:
-    from tqdm import tqdm
-except ModuleNotFoundError as missing:
-    raise SystemExit(f'{missing}: once, in the clone, `pip install ".[cookbook]"`; or `uv run cookbook/NAME.py`') from None
-
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from together_adapters.emulator import Emulator
+
+
+def _print_missing(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Says what to install where a recipe, or what it uses, imports a package that is missing."""
+    if issubclass(kind, ModuleNotFoundError):
+        recipe = os.path.basename(sys.argv[0])
+        print(f'{error}: once, in the clone, `pip install ".[cookbook]"`; or `uv run cookbook/{recipe}`', file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
+
+
+sys.excepthook = _print_missing  # before the next import, and those of the recipe, which imports this module first
+
+from tqdm import tqdm  # noqa: E402
 
 EMULATOR_MODES = ("default", "strict")
 EMBEDDING_TOKENS = {"prompt_tokens": "embedded"}

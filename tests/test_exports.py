@@ -7,6 +7,8 @@ import importlib
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from types import ModuleType
@@ -79,6 +81,19 @@ def test_a_name_that_does_not_exist_is_an_attribute_error(name: str) -> None:
     with pytest.raises(AttributeError, match=rf"module '{re.escape(name)}' has no attribute 'Nothing'"):
         module.Nothing  # noqa: B018
     assert not hasattr(module, "Nothing")
+
+
+def test_packages_are_attributes_that_are_imported_when_they_are_used() -> None:
+    names = ("bulk", "control", "emulator", "errors", "finetune", "telemetry", "testing", "types")
+    code = (
+        "import sys, together_adapters as ta\n"
+        f"names = {names!r}\n"
+        "assert not [name for name in names if f'together_adapters.{name}' in sys.modules]\n"
+        "assert {*names} <= {*dir(ta)}\n"
+        "assert all(getattr(ta, name) is sys.modules[f'together_adapters.{name}'] for name in names)\n"
+        "ta.bulk.run, ta.finetune.load, ta.telemetry.instrument"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_version_is_a_version() -> None:

@@ -6,7 +6,7 @@ import inspect
 import subprocess
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import langchain_together_adapters.finetuning as langchain_finetuning
 import llama_index_together_adapters.finetuning as llama_index_finetuning
@@ -78,6 +78,11 @@ def test_arguments_of_constructors(create: Any) -> None:
 def test_an_argument_as_others_name_it_and_other_errors_of_constructors() -> None:
     with pytest.raises(TypeError, match=r"'request_timeout' \(do you mean 'timeout'\?\), 'xyz'$"):
         Together(request_timeout=3, xyz=1)  # type: ignore[call-arg]
+    for name, hint in (("api_base", "base_url"), ("url", "base_url"), ("token", "api_key"), ("headers", "default_headers")):
+        with pytest.raises(TypeError, match=rf"'{name}' \(do you mean '{hint}'\?\)$"):
+            AsyncTogether(**cast("Any", {name: "x"}))
+    with pytest.raises(TypeError, match=r"^with_options\(\) .* 'api_base' \(do you mean 'base_url'\?\)$"):
+        Together(api_key="k").with_options(api_base="x")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="positional argument"):
         Control(3)  # type: ignore[misc]
 

@@ -53,6 +53,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from together_adapters import bulk as bulk
+    from together_adapters import control as control
+    from together_adapters import emulator as emulator
+    from together_adapters import errors as errors
+    from together_adapters import finetune as finetune
+    from together_adapters import telemetry as telemetry
+    from together_adapters import testing as testing
+    from together_adapters import types as types
     from together_adapters.client import AsyncTogether, Together
     from together_adapters.control.control import Control
     from together_adapters.errors import (
@@ -102,4 +110,5 @@ else:
             "Stream": ".transport.streams",
             "AsyncStream": ".transport.streams",
         },
+        subpackages=("bulk", "control", "emulator", "errors", "finetune", "telemetry", "testing", "types"),
     )

@@ -6,18 +6,27 @@ Also what to install where an import fails.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 
 def attach(
-    package: str, modules: Mapping[str, str], before_import: Callable[[], object] | None = None
+    package: str,
+    modules: Mapping[str, str],
+    before_import: Callable[[], object] | None = None,
+    *,
+    subpackages: Collection[str] = (),
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Returns the `__getattr__` and `__dir__` of a package whose names are in modules relative to it: `{"Together": ".client"}`."""
+    """Returns the `__getattr__` and `__dir__` of a package whose names are in modules relative to it: `{"Together": ".client"}`.
+
+    Its `subpackages` are attributes, too, without an import of theirs.
+    """
 
     def get_attribute(name: str) -> Any:
+        if name in subpackages:
+            return import_module(f".{name}", package)
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         if before_import:
@@ -26,7 +35,7 @@ def attach(
         setattr(sys.modules[package], name, value)
         return value
 
-    return get_attribute, lambda: sorted(sys.modules[package].__all__)
+    return get_attribute, lambda: sorted({*sys.modules[package].__all__, *subpackages})
 
 
 def require(feature: str, extra: str, *modules: str) -> None:

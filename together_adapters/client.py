@@ -240,6 +240,7 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
         """The settings, from arguments and environment. The repr shows no secret."""
         return self._config
 
+    @suggests_keywords
     def with_options(
         self,
         *,

@@ -25,6 +25,18 @@ PARAMETERS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("request_timeout", "timeout_seconds"), "timeout"),
 }
 """Parameters as other services and SDKs call them, with the names that Together uses."""
+_SETTINGS: Final[Mapping[str, str]] = {
+    **PARAMETERS,
+    **dict.fromkeys(
+        ("api_base", "url", "api_url", "server_url", "endpoint", "host", "openai_api_base", "azure_endpoint"), "base_url"
+    ),
+    **dict.fromkeys(("key", "token", "api_token", "access_token", "together_api_key", "openai_api_key"), "api_key"),
+    **dict.fromkeys(("headers", "extra_headers"), "default_headers"),
+    **dict.fromkeys(("retries", "max_retry", "num_retries"), "max_retries"),
+    **dict.fromkeys(("proxy", "proxies"), "http_client"),
+    "project": "project_id",
+}
+"""The same of arguments of constructors: also those of clients."""
 
 
 def suggestion(name: str, names: Iterable[str], synonyms: Mapping[str, str] = PARAMETERS, *, nearness: float = 0.7) -> str:
@@ -54,8 +66,8 @@ def suggests_keywords(target: C) -> C:
             names = signature(target).parameters
             if not (unknown := sorted(kwargs.keys() - names.keys())):
                 raise
-            callee = type(args[0]).__name__ if "self" in names else target.__name__
-        hints = ", ".join(f"{name!r}{suggestion(name, names)}" for name in unknown)
+            callee = type(args[0]).__name__ if target.__name__ == "__init__" else target.__name__
+        hints = ", ".join(f"{name!r}{suggestion(name, names, _SETTINGS)}" for name in unknown)
         raise TypeError(f"{callee}() got an unexpected keyword argument {hints}")
 
     return cast("C", call)

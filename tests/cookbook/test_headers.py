@@ -49,9 +49,11 @@ def test_an_extra_has_what_all_recipes_need() -> None:
     assert missing(set().union(*map(modules, RECIPES)), ["together-adapters[cookbook]"]) == {}
 
 
-def test_a_recipe_without_its_packages_says_how_to_install_them(tmp_path: Path) -> None:
-    (tmp_path / "tqdm.py").write_text("raise ModuleNotFoundError(\"No module named 'tqdm'\")")
-    done = run("images_client", PYTHONPATH=str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr.startswith("No module named 'tqdm'") and 'pip install ".[cookbook]"' in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize(
+    ("name", "package"), [("images_client", "tqdm"), ("rag_llama_index", "bm25s"), ("finetune_agent_langchain", "langchain")]
+)
+def test_a_recipe_without_its_packages_says_how_to_install_them(name: str, package: str, tmp_path: Path) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{package}'\")")
+    done = run(name, PYTHONPATH=str(tmp_path))
+    advice = f'once, in the clone, `pip install ".[cookbook]"`; or `uv run cookbook/{name}.py`'
+    assert (done.returncode, done.stderr) == (1, f"No module named '{package}': {advice}\n")
