@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import pytest
 
-from together_adapters import Control
+from together_adapters import Control, ModelRemovedWarning
 from together_adapters.bulk import BulkProgress
 from together_adapters.bulk import run as bulk_run
 from together_adapters.bulk.checkpoint import Checkpoint
@@ -32,6 +33,9 @@ from together_adapters.types.chat import ChatCompletion
 
 MODEL = "openai/gpt-oss-120b"
 LINES = "lines of a batch"
+
+
+GONE = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 
 
 def bodies(count: int, model: str | None = MODEL) -> list[dict[str, Any]]:
@@ -476,3 +480,16 @@ def test_settings_that_make_no_sense(flavour: Any, emulator: Emulator) -> None:
         with pytest.raises(ValueError, match="must be above 0"):
             flavour.run(client.batches.run(bodies(1), **options))
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize("via", ["batch", "online"])
+def test_models_that_are_gone_are_named_before_anything_is_sent(flavour: Any, emulator: Emulator, via: Any) -> None:
+    with pytest.warns(ModelRemovedWarning, match=GONE) as warnings:
+        flavour.run(bulk_run(flavour.client(), bodies(3, GONE), via=via, poll_interval=0.02))
+    assert len(warnings) == 1 and Path(warnings[0].filename).is_relative_to(Path(__file__).parents[1])
+    with pytest.raises(ModelRemovedWarning), catch_warnings(action="error"):
+        flavour.run(bulk_run(flavour.client(), bodies(4, GONE), via=via, poll_interval=0.02))
+    assert sent(emulator, "POST", "/v1/batches") == (via == "batch")
+    create = flavour.client().batches.create
+    with suppress(APIError), pytest.warns(ModelRemovedWarning, match=GONE):
+        flavour.run(create("file-1", model_id=GONE))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
-from tests.cli.conftest import MODEL, Run, one_error
-from together_adapters.emulator import serve
+from tests.cli.conftest import MODEL, Run, environment, one_error
+from tests.conftest import HANG
+from together_adapters.emulator import Emulator, serve
 
 
 def test_batch_from_start_to_results(run: Run, tmp_path: Path) -> None:
@@ -40,3 +43,19 @@ def test_cancel(run: Run, tmp_path: Path) -> None:
     with serve(job_seconds=600) as slow:
         id = run("--base-url", slow.base_url, "batches", "create", "in.jsonl", "--json").json["id"]
         assert "cancel" in run("--base-url", slow.base_url, "batches", "cancel", id, "--json").json["status"].lower()
+
+
+def test_models_that_are_gone(emulator: Emulator, tmp_path: Path) -> None:
+    body = {"model": "meta-llama/Llama-3.3-70B-Instruct-Turbo", "messages": [{"role": "user", "content": "Hello"}]}
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"custom_id": id, "body": body}) + "\n" for id in "ab"), "utf-8")
+    for command in (
+        ("batches", "create", "in.jsonl"),
+        ("bulk", "run", "in.jsonl", "-o", "a.jsonl", "--via", "batch", "--poll-interval", 0.05),
+        ("bulk", "run", "in.jsonl", "-o", "b.jsonl", "--via", "online"),
+    ):
+        program = [sys.executable, "-m", "together_adapters.cli", *map(str, command)]  # the other runs make warnings errors
+        result = subprocess.run(
+            program, cwd=tmp_path, env=environment(emulator.base_url), capture_output=True, text=True, timeout=HANG
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stderr.count("warning: meta-llama/Llama-3.3-70B-Instruct-Turbo is said to be gone") == 1, command

@@ -74,6 +74,13 @@ def test_progress_bar_of_a_job(terminal: Terminal, client: Together, train: Path
     assert "$" in without_styles(terminal("fine-tuning", "retrieve", job))
 
 
+def test_the_bar_of_an_upload_has_bytes_of_what_is_in_bytes(terminal: Terminal, train: Path) -> None:
+    screen = without_styles(terminal("ft", "submit", train, "--model", TRAINABLE, "--yes"))
+    assert re.search(r"check ━+ [\d.]+ (bytes|kB) of [\d.]+ (bytes|kB)", screen)
+    assert re.search(r"(?m)^(pending|queued|completed) ━+ *$", screen)
+    assert "?" not in screen and "/1 bytes" not in screen
+
+
 def test_the_bar_of_a_training_is_as_old_as_its_events(terminal: Terminal, train: Path) -> None:
     with serve(job_seconds=3) as emulator, Together(api_key="any", base_url=emulator.base_url) as client:
         job = start(client, train, model=TRAINABLE, n_epochs=2)

@@ -23,7 +23,9 @@ from together_adapters.types.capabilities import (
     advice,
     alternatives,
     capabilities,
+    nearest_names,
     removal_warning,
+    similar_names,
 )
 from together_adapters.types.models import ModelList, ModelObject, Pricing, model_info
 
@@ -202,3 +204,9 @@ def test_retrieval_without_embeddings_is_there_for_both_frameworks() -> None:
     recipes = re.findall(r"cookbook/\w+\.py", advice("BAAI/bge-base-en-v1.5"))
     assert {Path(recipe).stem for recipe in recipes} == {"rag_langchain", "rag_llama_index"}
     assert all((Path(__file__).parents[2] / recipe).is_file() for recipe in recipes)
+
+
+def test_names_that_are_gone_are_not_suggested() -> None:
+    for name in GONE:
+        assert not {*nearest_names(name, MODELS), *similar_names(name, GONE)} & {*GONE}
+        assert nearest_names(name, GONE, with_removed=True)[0] == name

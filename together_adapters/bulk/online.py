@@ -24,7 +24,6 @@ from together_adapters.errors import ModelNotAvailableError, PermissionDeniedErr
 from together_adapters.resources.batches import CHAT
 from together_adapters.transport.call import Call, Flow, Parallel, json_object, request
 from together_adapters.transport.model_parser import ResponseParser
-from together_adapters.types.capabilities import removal_warning
 from together_adapters.types.chat import ChatCompletion
 from together_adapters.types.completions import Completion
 
@@ -83,7 +82,7 @@ class OnlineRun:
 
     def _answer(self, model: str, body: bytes, document: dict[str, Any]) -> Flow[Tokens | Failure]:
         """Sends one request, and adds what the service returns to the document."""
-        document.update((yield self._call(model, body)))
+        document.update((yield self._call(body)))
         self._failures = self._refusals = 0
         return outcome_of_body(document, self._checkpoint.endpoint)
 
@@ -102,6 +101,6 @@ class OnlineRun:
         with self._lock:
             return next(self._unsent, None)
 
-    def _call(self, model: str, content: bytes) -> Call[dict[str, Any]]:
+    def _call(self, content: bytes) -> Call[dict[str, Any]]:
         parse = _PARSERS.get(self._checkpoint.endpoint, json_object)
-        return request("POST", self._checkpoint.endpoint, parse, from_json(content), warning=removal_warning(model))
+        return request("POST", self._checkpoint.endpoint, parse, from_json(content))

@@ -15,7 +15,7 @@ from together_adapters.bulk.online import OnlineRun
 from together_adapters.bulk.outcomes import COMPLETIONS
 from together_adapters.bulk.results import BulkProgress, BulkResults
 from together_adapters.errors import DatasetError, TogetherError
-from together_adapters.resources.batches import CHAT, Bodies, ChatEndpoint, RunParams
+from together_adapters.resources.batches import CHAT, Bodies, ChatEndpoint, RunParams, warn_of_removed
 from together_adapters.transport.call import Flow, Local, Settings
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def run_flow(
     try:
         requests = read_requests(bodies, endpoint, model)
         yield Local(lambda: state.read_inputs(requests, max_lines=jobs.SHARD_LINES, is_part=is_part))
+        yield from warn_of_removed(state.models())
         yield from account.check(state, max_price)
         job_run = jobs.JobRun(state, account, poll_interval=poll_interval, timeout=timeout, max_jobs=max_jobs, progress=progress)
         job_run.report("read")

@@ -54,7 +54,7 @@ def create(session: Session, /, file: str, endpoint: str, wait: bool, **options:
     """
     path, endpoint = Path(file), _ENDPOINTS.get(endpoint, endpoint)
     if path.is_file():
-        _check_content(path, endpoint)
+        _check_content(session, path, endpoint)
     with upload_for_job(session, path, "batch-api") if path.is_file() else nullcontext(file) as id:
         batch = session.client.batches.create(id, endpoint, **options)
     if batch.warning:
@@ -64,13 +64,18 @@ def create(session: Session, /, file: str, endpoint: str, wait: bool, **options:
     return batch
 
 
-def _check_content(path: Path, endpoint: str) -> None:
-    """Raises a DatasetError for a request without what its endpoint wants; lines that are not valid are left to the upload."""
+def _check_content(session: Session, path: Path, endpoint: str) -> None:
+    """Raises a DatasetError for a request without what its endpoint wants, and warns of models that are gone.
+
+    Lines that are not valid are left to the upload.
+    """
     from pydantic_core import from_json
 
     from together_adapters.bulk.inputs import open_lines
     from together_adapters.resources.batch_files import check_content
+    from together_adapters.resources.batches import warn_of_removed
 
+    models: dict[Any, None] = {}
     with open_lines(path) as file:
         for number, line in enumerate(file, 1):
             try:
@@ -83,6 +88,8 @@ def _check_content(path: Path, endpoint: str) -> None:
                 raise DatasetError(f"line {number} of {path}{error}. Nothing was sent") from None
             except AttributeError:  # no object
                 continue
+            models[str(body.get("model"))] = None
+    session.client.perform(warn_of_removed(models))
 
 
 @batches.command("results")

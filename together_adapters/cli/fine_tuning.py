@@ -246,7 +246,7 @@ fine_tuning.add_call(
     "list-supported-models",
     "List the models that can be fine-tuned.",
     part="models",
-    view=lambda names: write("\n".join(names) + "\n"),
+    view=lambda names: write("\n".join(sorted(names, key=str.lower)) + "\n"),
 )
 fine_tuning.add_call(
     "download",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Kind = Literal["bytes", "job", "rows"]
 T = TypeVar("T")
 
+_BYTE_STAGES: Final = frozenset({"check", "leakage", "checksum", "upload", "download"})
+"""Stages whose progress is in bytes: others of the same call are those of a file on the service."""
 _DRAW_SECONDS: Final = 0.1
 
 
@@ -89,28 +91,43 @@ def progress_bar(kind: Kind) -> Iterator[Callable[[Progress], None] | None]:
     from rich.console import Console
 
     columns: dict[Kind, tuple[rich.ProgressColumn, ...]] = {
-        "bytes": (rich.DownloadColumn(), rich.TransferSpeedColumn(), rich.TimeRemainingColumn()),
+        "bytes": (rich.TextColumn("{task.fields[transfer]}"), rich.TimeRemainingColumn()),
         "job": (rich.TaskProgressColumn(), rich.TimeElapsedColumn()),
         "rows": (rich.TextColumn("{task.completed:,.0f} rows"), rich.TimeElapsedColumn()),
     }
     description = rich.TextColumn("{task.description}", markup=False)
     console = Console(stderr=True)
     with rich.Progress(description, rich.BarColumn(bar_width=None), *columns[kind], console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, visible=False)
-        drawn_at = 0.0
+        task = bar.add_task("", total=None, visible=False, transfer="")
+        drawn_at, last_stage = 0.0, ""
 
         def show(progress: Progress) -> None:
-            nonlocal drawn_at
+            nonlocal drawn_at, last_stage
             stage = printable(progress.stage).replace("_", " ")
+            if stage != last_stage:  # the speed is that of a stage
+                bar.reset(task)
+                last_stage = stage
             # Lines that are printed draw the bar as it was drawn last.
             is_due = time.monotonic() - drawn_at > _DRAW_SECONDS
-            # Many jobs say no more than that they run, and after the last step of a training something else is done.
-            is_unknown = kind == "job" and (progress.fraction or 0.0) in (0.0, 1.0)
+            # Many jobs say no more than that they run, and after the last step of a training something else is done. Of an upload,
+            # the service says no more than that it looks at the file.
+            is_job = kind == "job" or (kind == "bytes" and stage not in _BYTE_STAGES)
+            is_unknown = is_job and (progress.fraction or 0.0) in (0.0, 1.0)
             bar.tasks[0].total = None if is_unknown else progress.total  # `update` ignores None
-            bar.update(task, visible=True, description=stage, completed=progress.done, refresh=is_due)
+            bar.update(task, visible=True, description=stage, completed=progress.done)
+            transfer = "" if is_job else _transfer_text(progress, bar.tasks[0].speed)
+            bar.update(task, transfer=transfer, refresh=is_due)
             drawn_at = time.monotonic() if is_due else drawn_at
 
         yield show
+
+
+def _transfer_text(progress: Progress, speed: float | None) -> str:
+    """Returns how many bytes are done, with the speed where it is known."""
+    from rich.filesize import decimal
+
+    total = f" of {decimal(int(progress.total))}" if progress.total else ""
+    return f"{decimal(int(progress.done))}{total}{f' {decimal(int(speed))}/s' if speed else ''}"
 
 
 def with_bar(kind: Kind, function: Callable[..., T], /, *args: Any, **options: Any) -> T:

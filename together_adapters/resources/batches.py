@@ -12,9 +12,10 @@ from together_adapters.resources.batch_files import read_results, write_input
 from together_adapters.resources.files import content
 from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import Async, D, R, Resource, Sync, method
-from together_adapters.transport.call import Call, Flow, Local, Response, request, segment
+from together_adapters.transport.call import Call, Flow, Local, Response, Settings, request, segment
 from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.batches import BatchCreateResponse, BatchJob, BatchList, BatchResult
+from together_adapters.types.capabilities import removal_warning
 from together_adapters.types.files import check_file_id
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
@@ -73,7 +74,22 @@ def create(
     """
     params = {name: value for name, value in locals().items() if name != "options"}
     check_file_id(input_file_id, "input_file_id", "batch-api")
-    return request("POST", "/v1/batches", _read_created, params, billable="batches.list()", options=options)
+    return request(
+        "POST",
+        "/v1/batches",
+        _read_created,
+        params,
+        billable="batches.list()",
+        options=options,
+        warning=removal_warning(model_id),
+    )
+
+
+def warn_of_removed(models: Iterable[str]) -> Flow[None]:
+    """Warns of the models of requests that are gone, before the requests are uploaded and paid."""
+    config = yield Settings()
+    for warning in filter(None, map(removal_warning, models)):
+        config.warn(warning)
 
 
 def create_batch(file_id: str, endpoint: str = CHAT, **options: Unpack[RequestOptions]) -> Call[BatchCreateResponse]:

@@ -133,7 +133,7 @@ def create(
 
 
 def limits_for_job(model: str, **options: Unpack[RequestOptions]) -> Flow[FinetuneModelLimits]:
-    """Retrieves the limits of jobs on a model; the error for a model that cannot be fine-tuned names some that can."""
+    """Retrieves the limits of jobs on a model; the error for a model that cannot be fine-tuned names those like it that can."""
     try:
         return (yield model_limits(model, **options))
     except (BadRequestError, NotFoundError) as error:
@@ -142,8 +142,10 @@ def limits_for_job(model: str, **options: Unpack[RequestOptions]) -> Flow[Finetu
         except TogetherError:
             raise error from None
         if names and not model.startswith("ft-") and model not in names:
-            examples = ", ".join(nearest_names(model, names) or names[:3])
-            error.message = f"{model} cannot be fine-tuned; models that can are {examples}. {error.message}"
+            similar = ", ".join(nearest_names(model, names, with_removed=True))
+            all_names = "client.fine_tuning.list_supported_models() lists all models that can"
+            nearest = f"; of similar names: {similar}" if similar else ""
+            error.message = f"{model} cannot be fine-tuned: {all_names}{nearest} ({error.status_code} from the service)"
             error.args = (error.message,)
         raise
 

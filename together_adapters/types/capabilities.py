@@ -134,15 +134,18 @@ def status(model: str) -> str:
 
 
 def similar_names(model: str, others: Iterable[str] = ()) -> list[str]:
-    """Returns up to three names like that of a model, the most similar first: of the table without models that are gone, and `others`."""
-    return nearest_names(model, (*others, *(name for name, entry in MODELS.items() if not entry.is_removed)))
+    """Returns up to three names like that of a model, the most similar first: of the table, and `others`."""
+    return nearest_names(model, (*others, *MODELS))
 
 
-def nearest_names(model: str, names: Iterable[str]) -> list[str]:
-    """Returns up to three of the names that are like that of a model, the most similar first."""
+def nearest_names(model: str, names: Iterable[str], *, with_removed: bool = False) -> list[str]:
+    """Returns up to three of the names that are like that of a model, the most similar first.
+
+    Models that are gone from serverless are left out, unless `with_removed`: what can be tuned, or runs on an emulator, may be gone there.
+    """
     from difflib import get_close_matches
 
-    names = {name.lower(): name for name in names}
+    names = {name.lower(): name for name in names if with_removed or not capabilities(name).is_removed}
     titles = {name.rpartition("/")[2]: name for name in names}
     matches = [
         *get_close_matches(model.lower(), names, cutoff=_SIMILAR),

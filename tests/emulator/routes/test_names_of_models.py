@@ -242,7 +242,11 @@ def test_serve_says_which_names_it_takes(behaviour: Behaviour | None) -> None:
 def test_a_job_on_an_unknown_model_names_models_that_can_be_tuned(flavour: Any, emulator: Emulator) -> None:
     with pytest.raises(
         NotFoundError,
-        match=r"^meta-llama/\S+ cannot be fine-tuned; models that can are .*meta-llama/Llama-3.2-3B-Instruct.*\. 404 from .*list_supported_models\(\)",
+        match=r"^meta-llama/\S+ cannot be fine-tuned: client.*list_supported_models\(\) .*; of similar names: meta-llama/Llama-3.2-3B-Instruct, .* \(404 ",
     ) as error:
         flavour.run(flavour.client().fine_tuning.create(training_file="file-1", model="meta-llama/Llama-3.1-8B-Instruct"))
     assert "endpoints.create" not in error.value.message == str(error.value)
+    with pytest.raises(
+        NotFoundError, match=r"^gpt-4 cannot be fine-tuned: .* lists all models that can \(404 from the service\)$"
+    ):
+        flavour.run(flavour.client().fine_tuning.create(training_file="file-1", model="gpt-4"))

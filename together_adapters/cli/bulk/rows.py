@@ -81,8 +81,11 @@ def read_requests(path: Path, state: os.stat_result) -> Iterator[Row]:
 
 
 def write_rows(path: Path, rows: list[Row], results: Iterable[BulkItem[Any]], *, is_csv: bool) -> None:
-    """Writes the rows with two more columns, `answer` and `error`, one of which is empty."""
+    """Writes the rows with two more columns, `answer` and `error`, one of which is empty; says so if they have other names."""
     new = [_new_name(name, rows) for name in ("answer", "error")]
+    for name, other in zip(("answer", "error"), new, strict=True):
+        if name != other:
+            note(f"the table has a column {name!r}, which is kept: what the run adds is in {other!r}")
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*dict.fromkeys(name for row in rows for name in row), *new])
         if is_csv:

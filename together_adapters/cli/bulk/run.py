@@ -75,7 +75,8 @@ def run(
     Answers have `index`, from 0, `id`, the `custom_id` of the line or else its body as `request`, and `response` or `error`. If requests
     failed, the exit code is 3.
 
-    With --column it is a table, .csv, or .jsonl with any objects, which is written with the columns `answer` and `error`.
+    With --column it is a table, .csv, or .jsonl with any objects, which is written with the columns `answer` and `error`;
+    they are `new_answer` and `new_error` where the table has such columns already.
 
     Examples:
       together-adapters bulk run prompts.jsonl -o answers.jsonl --via batch --checkpoint run.sqlite --max-price 20

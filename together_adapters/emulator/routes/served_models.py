@@ -160,11 +160,17 @@ def _refuse_unnamed(context: RequestContext, model: str, kinds: tuple[ModelKind,
 
 def _nearest(context: RequestContext, model: str, kinds: tuple[ModelKind, ...], names: Sequence[str] = ()) -> str:
     """Returns which name may be meant, or a name that would do."""
-    options = models_of(kinds) if context.state.models is None else list(context.state.models)
+    options = _served_names(kinds) if context.state.models is None else list(context.state.models)
     candidates = names or [*_account_models(context), *options]
-    if len(model) <= _MAX_NAME and (similar := nearest_names(model, candidates)):
+    if len(model) <= _MAX_NAME and (similar := nearest_names(model, candidates, with_removed=True)):
         return f"The nearest name is {similar[0]}."
     return f"GET /v1/models lists the catalogue, such as {options[0]}." if options else "GET /v1/models lists the catalogue."
+
+
+def _served_names(kinds: tuple[ModelKind, ...]) -> list[str]:
+    """Returns the models of some kinds without those that are gone; all of them, where the service has none of the kind any more."""
+    names = models_of(kinds)
+    return [name for name in names if not capabilities(name).is_removed] or names
 
 
 def _has_endpoint(context: RequestContext, model: str) -> bool:

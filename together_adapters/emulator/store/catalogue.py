@@ -148,7 +148,7 @@ def limits_of(name: str) -> dict[str, Any]:
     """Returns the limits of a model; raises `ApiError` for a model of the service that cannot be fine-tuned."""
     facts, kind = capabilities(name), kind_of(name)
     if kind is not None and name not in TUNABLE:
-        names = (nearest_names(name, TUNABLE) if kind == "chat" else []) or trainable_models()[:3]
+        names = (nearest_names(name, TUNABLE, with_removed=True) if kind == "chat" else []) or trainable_models()[:3]
         reason = "" if kind == "chat" else f": it is {a_model(kind)}"
         raise bad_request(
             f"The model {name} cannot be fine-tuned{reason}. Models that can are {', '.join(names)}.",
