@@ -72,6 +72,10 @@ def test_folders(tmp_path):
     assert ask(f"Say hello to {__file__} and {tmp_path}.") == f"Hello to {__file__} and {tmp_path}."
 
 @pytest.mark.together_record
+def test_redacted():
+    assert ask("Say hello to ann@example.org.") == "Hello to ann@example.org."
+
+@pytest.mark.together_record
 def test_skipped():
     pytest.skip("not today")
 
@@ -176,7 +180,7 @@ def test_a_project_that_uses_it(tmp_path: Path, emulator: Emulator) -> None:
     emulator.reply("Paris.", when="France")
     status, output = run(project, emulator.base_url, "--together-record", "--strict-markers")
     assert status == 0, output
-    assert "11 passed, 2 skipped" in output
+    assert "12 passed, 2 skipped" in output
     files = sorted(str(path.relative_to(project)) for path in project.rglob("*.yaml"))
     assert [file.partition("-")[0] for file in files] == [
         "decorated.yaml",
@@ -186,6 +190,7 @@ def test_a_project_that_uses_it(tmp_path: Path, emulator: Emulator) -> None:
         "recordings/test_mine/TestGroup.test_in_a_class[a",
         "recordings/test_mine/test_folders.yaml",
         "recordings/test_mine/test_plain.yaml",
+        "recordings/test_mine/test_redacted.yaml",
         "recordings/test_mine/test_with_a_fallback.yaml",
         "recordings/test_page/test_capital.yaml",
     ]
@@ -195,9 +200,10 @@ def test_a_project_that_uses_it(tmp_path: Path, emulator: Emulator) -> None:
     project = project.rename(tmp_path / "bob")
     status, output = run(project, NOWHERE)
     assert status == 1
-    assert "1 failed, 11 passed, 1 skipped, 1 error" in output
+    assert "2 failed, 11 passed, 1 skipped, 1 error" in output
     assert "the program caught the error of a request without an answer" in output
     assert "current:  'Say hello to Bob.'" in output
+    assert "[redacted] stood in the answer of exchange 1 (line 5), POST /v1/chat/completions, where" in output
     file = project / "recordings" / "test_mine" / "test_without_a_file.yaml"
     command = "pytest --together-record test_mine.py::test_without_a_file"
     assert f"there is no recording {file}, which would answer POST /v1/chat/completions" in output

@@ -103,7 +103,7 @@ class AnswerFinder:
             return
         words = _terms(text).union(*(_terms(question.text) for question in questions))
         if len(terms) == 1:  # which many questions have that ask for something else
-            questions = [question for question in questions if _is_plain(question.text)]
+            questions = [question for question in questions if _is_definition(question.text)]
         if name := _SECTION.match(title):
             questions = [*questions, Question(_KIND.sub("", name[1]) or name[1], sentences[0].start)]
         for answer in _answers(sentences, questions):
@@ -145,7 +145,7 @@ def _answers(sentences: Sequence[Sentence], questions: Iterable[Question]) -> It
             yield _Answer(tuple(_with_neighbours(sentences, index)), frozenset(stems(sentences[index].text)), terms)
 
 
-def _is_plain(question: str) -> bool:
+def _is_definition(question: str) -> bool:
     """Whether a question asks what something is or does, or just names it."""
     return _DEFINITION.match(question) is not None or len(question.split()) <= 3
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 _OPTION = "--together-record"
 _OUTCOME = pytest.StashKey[str]()
-_RECORDING = pytest.StashKey["RecordSession"]()
+_RECORDING = pytest.StashKey["RecordSession | ReplaySession"]()
 _ARGUMENTS = ("path", "miss", "pace", "redact")
 _FOLDER = "recordings"
 _MAX_NAME = 150
@@ -57,8 +57,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report = outcome.get_result()
         item.stash[_OUTCOME] = report.outcome
         session = item.stash.get(_RECORDING, None)
-        if session is not None and report.outcome == "failed":
-            report.sections.append(("together_record", f"{session.describe_loss()}\n"))
+        if session is not None and report.outcome == "failed" and (note := _note(session)):
+            report.sections.append(("together_record", f"{note}\n"))
 
 
 @pytest.fixture(scope="session")
@@ -88,12 +88,25 @@ def together_recording(request: pytest.FixtureRequest) -> Iterator[RecordSession
     command = f"pytest {_OPTION} {shlex.quote(request.node.nodeid)}"
     path = _path(request.node, arguments.pop("path", None))
     with recorder(path, command=command, outcome=lambda: stash.get(_OUTCOME, "skipped"), **arguments) as session:
-        if hasattr(session, "save"):
-            stash[_RECORDING] = session
+        stash[_RECORDING] = session
         yield session
     misses = getattr(session, "misses", ())
     if misses and arguments.get("miss") != "emulate" and stash.get(_OUTCOME, "") == "passed":
         pytest.fail(f"the program caught the error of a request without an answer:\n{misses[0]}", pytrace=False)
+
+
+def _note(session: RecordSession | ReplaySession) -> str:
+    """Returns what somebody should know whose test has failed."""
+    from together_adapters.testing import RecordSession
+
+    if isinstance(session, RecordSession):
+        return session.describe_loss()
+    exchanges = session.redacted_exchanges
+    return (
+        f"[redacted] stood in the answer of {', '.join(exchanges)}, where the service had said something else"
+        if exchanges
+        else ""
+    )
 
 
 @contextmanager

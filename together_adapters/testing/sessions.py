@@ -17,6 +17,7 @@ from together_adapters.testing.folders import Folders
 from together_adapters.testing.player import Player
 from together_adapters.testing.recorder import Recorder
 from together_adapters.testing.recording_file import load, save
+from together_adapters.testing.redaction import MARK
 from together_adapters.transport import observation
 from together_adapters.transport.config import KEY_VARIABLE
 
@@ -158,6 +159,12 @@ class ReplaySession(_Session):
     def misses(self) -> list[str]:
         """Requests that it does not answer, each with the nearest exchange and the first difference: a program may catch the error."""
         return self._player.misses
+
+    @property
+    def redacted_exchanges(self) -> list[str]:
+        """Exchanges that were answered with `[redacted]` in the place of something: the program does not get what it got before."""
+        used = [(exchange, exchange.response or {}) for exchange in self._player.exchanges if exchange.is_used]
+        return [str(each) for each, response in used if MARK in str({**response, "headers": None})]
 
     @property
     def unused(self) -> list[str]:

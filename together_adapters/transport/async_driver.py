@@ -81,8 +81,8 @@ class AsyncDriver(HTTPDriver, Async):
             return result
         control = self.config.control
         if control is not None and (metering := control.observe(step, self.config)):
-            with metering as (metered, meter):
-                metering.result(result := await self._dispatch(metered, meter))
+            with metering as (inner, meter):
+                metering.result(result := await self._dispatch(inner, meter))
             return result
         return await self._dispatch(step)
 

@@ -82,8 +82,8 @@ class SyncDriver(HTTPDriver, Sync):
             return result
         control = self.config.control
         if control is not None and (metering := control.observe(step, self.config)):
-            with metering as (metered, meter):
-                metering.result(result := self._dispatch(metered, meter))
+            with metering as (inner, meter):
+                metering.result(result := self._dispatch(inner, meter))
             return result
         return self._dispatch(step)
 
