@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
@@ -17,7 +19,7 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_together_adapters import ChatTogether, init_together_model
 from langgraph.checkpoint.memory import InMemorySaver
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from together_adapters import Together
 from together_adapters.emulator import Emulator
@@ -253,3 +255,38 @@ async def test_an_answer_that_follows_the_format_already(
         done = await run(agent, {"messages": [("user", WEATHER_QUESTION)]}, flavour)
         assert done["structured_response"] == Report(city="Paris", rain=True)
         assert len(emulator.requests) == requests
+
+
+class Offer(BaseModel):
+    """An offer, in the kinds of constraints that a schema has."""
+
+    euros: Annotated[float, Field(ge=0)]
+    code: Annotated[str, Field(pattern="^[A-Z]+$", max_length=3)]
+    until: datetime.date
+    range: tuple[int, int]
+    tags: Annotated[list[str], Field(min_length=1)]
+
+
+OFFER = {"euros": 3, "code": "ABC", "until": "2026-10-07", "range": [1, 2], "tags": ["new"]}
+BREACHES: list[dict[str, Any]] = [
+    {}, {"euros": -1}, {"code": "abc"}, {"code": "ABCD"}, {"until": "soon"}, {"range": [1, 2, 3]}, {"tags": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("by", ["class", "strategy", "bind_tools"])
+async def test_an_answer_within_constraints_is_taken(by: str, flavour: str, llm: ChatTogether, emulator: Emulator) -> None:
+    for breach in BREACHES:
+        emulator.clear()
+        emulator.reply(json.dumps({**OFFER, **breach}))
+        emulator.reply(output=OFFER)
+        if by == "bind_tools":
+            bound: Any = llm.bind_tools([weather], response_format=Offer)
+            message = await bound.ainvoke("An offer?") if flavour == "async" else bound.invoke("An offer?")
+            answer: Any = Offer.model_validate_json(message.content)
+        else:
+            format: Any = Offer if by == "class" else ProviderStrategy(Offer)
+            agent = create_agent(llm, [weather], response_format=format)
+            answer = (await run(agent, {"messages": [("user", "An offer?")]}, flavour))["structured_response"]
+        assert answer == Offer.model_validate(OFFER)
+        assert keys(emulator) == (["tools", "response_format"] if breach else ["tools"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import json
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
@@ -17,7 +18,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index_together_adapters import TogetherLLM
 from packaging.version import Version
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tests.conftest import KEY
 from tests.llama_index.conformance.wire import Request, WireServer, call, text_reply
@@ -244,6 +245,20 @@ def test_a_class_is_a_format(new_llm: Any, emulator: Emulator) -> None:
         response = new_llm(**options).chat([ChatMessage("The weather in Paris: it rains.")], **kwargs)
         assert Report.model_validate_json(response.message.content)
         assert bodies(emulator)[-1]["response_format"] == FORMAT
+
+
+class Offer(BaseModel):
+    euros: Annotated[float, Field(ge=0)]
+    until: datetime.date
+
+
+@pytest.mark.parametrize("euros", [3, -1])
+async def test_an_answer_within_constraints_is_taken(new_llm: Any, emulator: Emulator, chat: Chat, euros: int) -> None:
+    emulator.reply(json.dumps({"euros": euros, "until": "2026-10-07"}))
+    emulator.reply(output={"euros": 3, "until": "2026-10-07"})
+    response = await chat(new_llm(), [TOOL], "An offer?", suffix="_with_tools", response_format=Offer)
+    assert Offer.model_validate_json(response.message.content).euros == 3
+    assert len(emulator.requests) == (1 if euros > 0 else 2)
 
 
 @pytest.fixture

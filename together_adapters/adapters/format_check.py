@@ -1,22 +1,25 @@
 """Whether a text is certain to be what a response format asks for. Pure.
 
-It knows the part of JSON Schema that describes the shape of data. Where a schema says more (a pattern, a bound, a format), or the
-text is anything but JSON, the answer is no: the model is then asked with the format, which is always right.
+It checks the keywords of JSON Schema that pydantic writes; others are annotations, but for those of `_UNCHECKED`. Where a schema has
+one of these, or the text is anything but JSON, the answer is no: the model is then asked with the format, which is always right.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
-_ANNOTATIONS = frozenset("title description default examples deprecated $defs definitions $schema $comment".split())
-_RULES = frozenset("type enum const properties required additionalProperties items anyOf allOf $ref".split())
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
-    "null": (type(None),),
+from together_adapters.adapters.schema_constraints import Unclear, is_constrained, matches
+
+_UNCHECKED: Final = frozenset(
+    "not if then else contains minContains maxContains dependentRequired dependentSchemas dependencies additionalItems "
+    "unevaluatedItems unevaluatedProperties $dynamicRef $recursiveRef".split()
+)
+_COMBINATIONS: Final[Mapping[str, Callable[[Iterable[bool]], bool]]] = {
+    "allOf": all, "anyOf": any, "oneOf": lambda verdicts: sum(verdicts) == 1,
 }  # fmt: skip
-_MAX_DEPTH = 50
+_MAX_DEPTH: Final = 50
 
 
 def follows_format(text: str, response_format: Any) -> bool:
@@ -29,7 +32,7 @@ def follows_format(text: str, response_format: Any) -> bool:
         schema = {"type": "object"}
     try:
         return isinstance(schema, Mapping) and _follows(json.loads(text, parse_constant=_refuse), schema, schema, 0)
-    except (ValueError, RecursionError):
+    except Exception:  # the text is no JSON, or the schema is none, which the service says best
         return False
 
 
@@ -40,46 +43,40 @@ def _refuse(constant: str) -> None:
 def _follows(value: Any, schema: Any, root: Mapping[str, Any], depth: int) -> bool:
     if isinstance(schema, bool):
         return schema
-    if not isinstance(schema, Mapping) or schema.keys() - _ANNOTATIONS - _RULES or depth > _MAX_DEPTH:
-        return False
-    branches = [(schema["anyOf"], any)] if "anyOf" in schema else []
-    branches += [(schema["allOf"], all)] if "allOf" in schema else []
-    branches += [([_definition(schema["$ref"], root)], all)] if "$ref" in schema else []
+    if not isinstance(schema, Mapping) or schema.keys() & _UNCHECKED or depth > _MAX_DEPTH:
+        raise Unclear
     return (
-        all(combine(_follows(value, each, root, depth + 1) for each in options) for options, combine in branches)
-        and _has_type(value, schema.get("type"))
-        and ("enum" not in schema or any(_is_same(value, each) for each in schema["enum"]))
-        and ("const" not in schema or _is_same(value, schema["const"]))
-        and (not isinstance(value, dict) or _follows_object(value, schema, root, depth))
-        and (not isinstance(value, list) or all(_follows(each, schema.get("items", True), root, depth + 1) for each in value))
+        is_constrained(value, schema)
+        and all(_follows(inner, rule, root, depth + 1) for inner, rule in _parts(value, schema))
+        and ("$ref" not in schema or _follows(value, _definition(schema["$ref"], root), root, depth + 1))
+        and all(
+            combine(_follows(value, each, root, depth + 1) for each in schema[keyword])
+            for keyword, combine in _COMBINATIONS.items()
+            if keyword in schema
+        )
     )
 
 
-def _follows_object(value: dict[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> bool:
-    properties, others = schema.get("properties") or {}, schema.get("additionalProperties", True)
-    return all(name in value for name in schema.get("required") or ()) and all(
-        _follows(inner, properties.get(name, others), root, depth + 1) for name, inner in value.items()
-    )
-
-
-def _has_type(value: Any, kind: Any) -> bool:
-    if kind is None:
-        return True
-    kinds = [kind] if isinstance(kind, str) else kind
-    if isinstance(value, bool):
-        return "boolean" in kinds
-    return any(isinstance(value, _TYPES.get(name, ())) for name in kinds)
-
-
-def _is_same(value: Any, other: Any) -> bool:
-    return type(value) is type(other) and bool(value == other)
+def _parts(value: Any, schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the items of an array, or the names and values of an object, each with a schema that it has to follow."""
+    if isinstance(value, list):
+        first = schema.get("prefixItems") or []
+        yield from zip(value, first, strict=False)
+        yield from ((item, schema.get("items", True)) for item in value[len(first) :])
+    elif isinstance(value, dict):
+        properties, patterns = schema.get("properties") or {}, schema.get("patternProperties") or {}
+        for name, inner in value.items():
+            rules = [properties[name]] if name in properties else []
+            rules += [rule for pattern, rule in patterns.items() if matches(name, pattern)]
+            yield name, schema.get("propertyNames", True)
+            yield from ((inner, rule) for rule in rules or [schema.get("additionalProperties", True)])
 
 
 def _definition(reference: Any, root: Mapping[str, Any]) -> Any:
-    """Return what a reference within the schema names; False, which nothing follows, where there is no such place."""
-    if not isinstance(reference, str) or not reference.startswith("#/"):
-        return False
+    """Return what a reference within the schema names."""
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+        raise Unclear
     target: Any = root
-    for key in reference[2:].split("/"):
-        target = target.get(key.replace("~1", "/").replace("~0", "~"), False) if isinstance(target, Mapping) else False
+    for key in reference.split("/")[1:]:
+        target = target.get(key.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
     return target
