@@ -37,7 +37,7 @@ class ServiceComponent(BaseComponent):
         max_elapsed: Maximum number of seconds for a call with its retries.
         default_headers: Headers for every request.
         default_query: Query parameters for every request.
-        client: A client to share; it replaces the key.
+        client: A client to share; it replaces the key. Other settings beside it, such as the address, hold for this object alone.
         async_client: An asynchronous client to share; it replaces the key.
         control: A `together_adapters.Control` with limits, a budget and a ledger; None for that of a shared client.
         transport: What transfers requests: `fast` (extra `fast`), `httpx` or `httpx2`; httpx when None.
