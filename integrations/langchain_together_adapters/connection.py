@@ -78,7 +78,7 @@ class Connection(BaseModel):
         transport: What transfers requests: `fast` (extra `fast`), `httpx` or `httpx2`; httpx when None.
         http_client: A client of httpx or httpx2 for synchronous calls.
         http_async_client: A client of httpx or httpx2 for asynchronous calls.
-        client: A `together_adapters.Together` to share; it replaces the key.
+        client: A `together_adapters.Together` to share; it replaces the key. Other settings beside it hold for this object alone.
         async_client: A `together_adapters.AsyncTogether` to share; either client is created from the settings of the other.
         control: A `together_adapters.Control` with limits, a budget and a ledger; None for that of a shared client. Dumps leave it out.
     """
