@@ -92,8 +92,14 @@ _PROVENANCE: Final = frozenset(
     "quality similarity toxicity language lang edu perplexity difficulty dedup safety moderation".split()
 )
 _OF_RUNS: Final = frozenset({"name", "order"})
+_BOOKKEEPING: Final = frozenset(
+    "allow enable enabled disable disabled replica manifest dotted client host process sdk runtime queue".split()
+)
+"""Words of fields beside the inputs and outputs of a run, where a tracer notes how it works; within them they are a user's."""
 TRACE: Final = "trace."
 """What the names of columns around the input and the output of a traced call begin with."""
+RUN: Final = f"{TRACE}run."
+"""What the names of fields of a tracer's own class begin with, in which it does its bookkeeping."""
 REPLACED: Final = "replaced."
 """What the names of columns begin with whose place another column takes, because the user says so."""
 _SETTING_KEYS: Final = frozenset({"type", "budget_tokens", "effort", "summary", "format", "verbosity"})  # of reasoning and text
@@ -105,7 +111,7 @@ _NO_JUDGEMENT: Final = frozenset("document safety moderation".split())
 """Of traces: how well a document fits a question, and what a filter says of a text."""
 _AROUND_CALLS: Final = re.compile(r"^trace\.(?:resource|scope|server|network|http|otel)\.")
 _TELEMETRY: Final = re.compile(
-    r"^trace\.(?:events\[\]\.)?(?:gen_ai|llm|openinference|resource|scope|extra|server|network|http|otel)\."
+    r"^trace\.(?:events\[\]\.)?(?:gen_ai|llm|openinference|resource|scope|extra|run|server|network|http|otel)\."
 )
 _SETTINGS: Final = frozenset({"tool_choice", "function_call", "parallel_tool_calls"})  # of requests
 _PARENTS: Final = re.compile(r"^(?:.*\]\.|inputs?\.|outputs?\.|trace\.|request\.|response\.)")
@@ -169,7 +175,8 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
             return _JUDGEMENT
         if _TELEMETRY.match(name):
             return True
-        is_harmless = bool(meanings) or not (_HARMLESS | _AMOUNTS | _PROVENANCE | _OF_RUNS).isdisjoint(words)
+        harmless = _HARMLESS | _AMOUNTS | _PROVENANCE | (_OF_RUNS if "." in last else _OF_RUNS | _BOOKKEEPING)
+        is_harmless = bool(meanings) or not harmless.isdisjoint(words)
         return is_harmless or None  # it describes the input and the output of a call
     if in_preference and not {_JUDGEMENT, _PREFERENCE}.isdisjoint(meanings) and _LABEL not in meanings:
         return True  # how the two answers were judged

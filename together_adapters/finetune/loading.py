@@ -196,7 +196,7 @@ def _pages(read: Callable[[], Iterable[Item]]) -> Callable[[], Iterator[Item]]:
 def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, str]) -> Callable[[], Iterator[Item]]:
     """Renames the columns of a source to those of a schema."""
     names = set(columns.values()) | set(columns)
-    replaced = set(columns) - set(columns.values())
+    new_names = set(columns) - set(columns.values())
     paths = [column for column in columns.values() if "." in column]
 
     def read_renamed() -> Iterator[Item]:
@@ -213,7 +213,7 @@ def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, st
             else:
                 row = {target: record[column] for target, column in columns.items()}
                 others = {
-                    f"{REPLACED}{key}" if key in replaced else key: record[key] for key in record if key not in names - replaced
+                    f"{REPLACED}{key}" if key in new_names else key: record[key] for key in record if key not in names - new_names
                 }
                 yield item._replace(value=row | others)
 

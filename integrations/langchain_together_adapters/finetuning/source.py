@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from langchain_together_adapters.finetuning.messages import convert_messages, plain_rows
 from langchain_together_adapters.tools import wire_tools
-from together_adapters.finetune.accounting import TRACE
+from together_adapters.finetune.accounting import RUN, TRACE, meaning_of
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversation import Expand
 from together_adapters.finetune.formats.exports.langchain_files import state_of
@@ -30,7 +30,7 @@ from together_adapters.finetune.formats.framework_source import (
     training_data,
 )
 from together_adapters.finetune.formats.langchain_json import is_message as is_json_message
-from together_adapters.finetune.formats.langsmith import COLUMNS, EXAMPLE_COLUMNS, dataset_examples, runs
+from together_adapters.finetune.formats.langsmith import COLUMNS, EXAMPLE_COLUMNS, SYSTEM_ABSENT, dataset_examples, runs
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS, Options
 from together_adapters.finetune.formats.traces import Result
 from together_adapters.finetune.readers.fields import field
@@ -47,6 +47,7 @@ def from_langchain(
     *,
     schema: Schema = "auto",
     tools: Tools | None = None,
+    system: str | None = None,
     input_key: str | None = None,
     output_key: str | None = None,
     form: Literal["conversation", "instruction"] | None = None,
@@ -68,6 +69,8 @@ def from_langchain(
         schema: The format of dicts: `examples` or `llm_runs` of LangSmith, or `messages`; `auto` detects it for each record.
         tools: The tools of all rows (tools, pydantic classes, functions or dicts), or a function that returns those of a record.
             Tools that a record declares itself take precedence.
+        system: The system prompt of conversations without one. The states of agents and graphs do not hold the agent's: without
+            this argument, such rows are trained without it, and a warning says so; `""` says that there is none.
         input_key: The key of the question in dicts.
         output_key: The key of the answer in dicts.
         form: Whether a pair of texts becomes an `instruction`, the default, or a `conversation`.
@@ -91,7 +94,7 @@ def from_langchain(
         input_key=input_key, output_key=output_key, form=form, reasoning=reasoning, tool_errors=tool_errors,
         invalid_tool_calls=invalid_tool_calls,
     )  # fmt: skip
-    reader = _LangChainReader(options, schema, tools, name)
+    reader = _LangChainReader(options, schema, tools, system, name)
     records, first = _records(source)
     collapse = schema == "llm_runs" or is_run(first) if collapse_prefixes is None else collapse_prefixes
     return training_data(
@@ -131,8 +134,9 @@ class _LangChainReader(FrameworkReader):
     plain_rows = staticmethod(plain_rows)
     wire_tools = staticmethod(wire_tools)
 
-    def __init__(self, options: Options, schema: Schema, tools: Tools | None, name: str) -> None:
-        super().__init__(tools, name, use_plain=options.reasoning == "keep")
+    def __init__(self, options: Options, schema: Schema, tools: Tools | None, system: str | None, name: str) -> None:
+        super().__init__(tools, name, use_plain=options.reasoning == "keep" and not system)
+        self._system = system
         self._options = options
         self._message_options = replace(options, signed_reasoning="refuse")
         self._schema = schema
@@ -144,7 +148,8 @@ class _LangChainReader(FrameworkReader):
         if schema == "examples" or (schema == "auto" and is_example(record)):
             return self._langsmith(dataset_examples, record, EXAMPLE_COLUMNS, "")
         conversation = conversation_of(record, self._options.input_key, self._options.output_key)
-        return iter((self.with_tools(self._row(conversation, number), record, conversation.tools),))
+        row = self._with_system(self._row(conversation, number), is_state=conversation.is_state)
+        return iter((self.with_tools(row, record, conversation.tools),))
 
     def _langsmith(
         self, decode: Callable[[Any, Options], Iterator[Result]], record: Any, read: Iterable[str], prefix: str
@@ -154,11 +159,25 @@ class _LangChainReader(FrameworkReader):
         except CONVERSION_ERRORS as problem:
             text = f"the record has a format that is not known ({type(problem).__name__}: {str(problem)[:100]})"
             raise Unconvertible("record_unreadable", text) from None
-        others = {f"{prefix}{name}": value for name, value in fields_left_out(record, *read).items()}
+        others = _fields_around(record, read, prefix)
         return (
-            self.with_tools(one._replace(left_out={**others, **one.left_out}), record) if isinstance(one, Converted) else one
+            self.with_tools(self._with_system(one._replace(left_out={**others, **one.left_out})), record)
+            if isinstance(one, Converted)
+            else one
             for one in results
         )
+
+    def _with_system(self, converted: Converted, *, is_state: bool = False) -> Converted:
+        """Adds the system prompt of the caller to a conversation without one, or says that a state does not hold it."""
+        messages = converted.row.get("messages")
+        if not messages or messages[0]["role"] == "system":
+            return converted
+        if self._system is None:
+            return converted._replace(changed=(*converted.changed, SYSTEM_ABSENT)) if is_state else converted
+        changes = tuple(code for code in converted.changed if code != SYSTEM_ABSENT)
+        if self._system:
+            messages = [{"role": "system", "content": self._system}, *messages]
+        return converted._replace(row={**converted.row, "messages": messages}, changed=changes)
 
     def _row(self, conversation: FrameworkConversation, number: int) -> Converted:
         messages = conversation.messages
@@ -175,13 +194,36 @@ class _LangChainReader(FrameworkReader):
         return converted._replace(group=conversation.group, left_out=left_out)
 
 
+def _fields_around(record: Any, read: Iterable[str], prefix: str) -> Row:
+    """Returns the fields of a run or an example that are not read.
+
+    What LangSmith's class declares is its own bookkeeping: a user's data is in the inputs, the outputs, the tags and `extra`.
+    """
+    schema = type(record).model_fields if isinstance(record, BaseModel) else {}
+    return {
+        f"{RUN if prefix and name in schema and meaning_of(f'{prefix}{name}') is None else prefix}{name}": value
+        for name, value in fields_left_out(record, *read).items()
+    }
+
+
 _ROLES: Final = frozenset(
     {"human", "user", "ai", "assistant", "system", "developer", "tool", "function", "placeholder", "messages_placeholder"}
 )
 _PAIRS: Final = (("prompt", "completion"), ("input", "output"), ("prompt", "output"))
 _TOOL_KEYS: Final = ("tools", "functions")
 _GIVEN_UP: Final = "Agent stopped due to "
-_LANGSMITH_FIELDS: Final = ("id", "trace_id", "run_type", "status", "error", "extra", "metadata", "attachments")
+_LANGSMITH_FIELDS: Final = (
+    "id",
+    "trace_id",
+    "run_type",
+    "status",
+    "error",
+    "extra",
+    "metadata",
+    "attachments",
+    "name",
+    "serialized",
+)
 
 
 def is_message(value: Any) -> bool:
@@ -214,6 +256,7 @@ def is_example(value: Any) -> bool:
 def langsmith_json(record: Any) -> Row:
     """Returns a run or an example as the JSON that LangSmith exports."""
     fields: Row = {name: field(record, name) for name in _LANGSMITH_FIELDS}
+    fields["child_runs"] = [langsmith_json(child) for child in field(record, "child_runs") or ()]
     for name in ("inputs", "outputs"):
         value = field(record, name)
         fields[name] = {key: _json(item, key) for key, item in value.items()} if isinstance(value, dict) else value
@@ -277,7 +320,9 @@ def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Fr
     messages = getattr(record, "messages", None)
     if isinstance(messages, list):  # a state that is a model or a dataclass, a history
         left_out = fields_left_out(record, "messages", "tools")
-        return FrameworkConversation(messages, getattr(record, "tools", None) or (), left_out=left_out)
+        return FrameworkConversation(
+            messages, getattr(record, "tools", None) or (), left_out=left_out, is_state=_has_objects(messages)
+        )
     raise Unconvertible(
         "record_unknown", f"a {type(record).__name__} is no conversation{other_framework(record)}", value=type(record).__name__
     )
@@ -299,11 +344,17 @@ def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: st
         if not isinstance(messages, Sequence) or isinstance(messages, str):
             raise Unconvertible("messages_not_list", "messages must be a list", "messages", type(messages).__name__)
         return FrameworkConversation(
-            messages, tools, group, is_chat=True, left_out=fields_left_out(record, "messages", *_TOOL_KEYS)
-        )
+            messages, tools, group, is_chat=True, left_out=fields_left_out(record, "messages", *_TOOL_KEYS),
+            is_state=_has_objects(messages),
+        )  # fmt: skip
     question, answer = _keys(record, input_key, output_key)
     left_out = fields_left_out(record, question, answer, *_TOOL_KEYS)
     return _of_pair(record[question], record[answer])._replace(tools=tools, group=group, left_out=left_out)
+
+
+def _has_objects(messages: Sequence[Any]) -> bool:
+    """Whether the messages are LangChain's objects, as those of a state are; dicts are data that someone has made."""
+    return len(messages) > 0 and isinstance(messages[0], BaseMessage)
 
 
 def _keys(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> tuple[str, str]:

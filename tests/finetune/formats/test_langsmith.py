@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,6 +62,21 @@ def example(inputs: Any, outputs: Any, **fields: Any) -> dict[str, Any]:
 
 def run_with_answer(message: AIMessage, *before: Any) -> dict[str, Any]:
     return run(dumpd(message), [[dumpd(one) for one in before or (HumanMessage("q"),)]])
+
+
+@pytest.mark.parametrize("hints", [{}, {"name": "ChatOther"}, {"extra": {"metadata": {"ls_model_type": "chat"}}}])
+def test_messages_that_a_tracer_joined_are_refused(hints: dict[str, Any], tmp_path: Path) -> None:
+    text = "Human: q\nAI: [{'name': 'add'}]\nTool: 2"
+    outputs = {"generations": [[{"text": "a"}]]}
+    record = run(inputs={"prompts": [text]}, **({"outputs": outputs, **hints} if hints else {}))
+    path = tmp_path / "runs.json"
+    path.write_text(json.dumps([record]))
+    for source in ([record], path):
+        [refusal] = load(source).records()
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.skipped) == ("messages_joined", False)
+    [row] = load([run(inputs={"prompts": [text]}, outputs=outputs, extra={"metadata": {"ls_model_type": "llm"}})])
+    assert row["prompt"] == text
 
 
 def run_with_question(content: Any) -> dict[str, Any]:

@@ -143,6 +143,19 @@ def test_all_issues_are_reported_and_nothing_is_written(tmp_path: Path) -> None:
     assert (again.report.rows, again.report.valid, again.report.dropped, again.report.errors) == (2, 1, {}, 1)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_warnings_are_counted_where_nothing_is_written(tmp_path: Path, workers: int) -> None:
+    good = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    rows = [good, {**good, "messages": [*good["messages"], {"role": "user", "content": "more"}]}, {"messages": []}]
+    with pytest.raises(InvalidDatasetError) as caught:
+        write_jsonl(rows, tmp_path / "a.jsonl", workers=workers)
+    report = caught.value.report
+    assert report is not None
+    assert report.issue_counts["ends_with_user"] == 1
+    assert {issue.code for issue in report.issues} == set(report.issue_counts)
+    assert (report.errors, report.warnings) == (1, 1)
+
+
 def test_invalid_rows_can_be_dropped(tmp_path: Path) -> None:
     data = (
         TrainingData.from_rows([row(), UNANSWERED, row("b", score=0), row()])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.agents import AgentAction, AgentActionMessageLog
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langchain_together_adapters import ChatTogether
@@ -19,7 +21,9 @@ from langsmith.schemas import Example as SmithExample
 from pydantic import BaseModel
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune import load
+from together_adapters.finetune import load, write_jsonl
+from together_adapters.finetune.accounting import meaning_of
+from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.records import Example, Refusal
 
 
@@ -119,7 +123,7 @@ def test_a_graphs_state_is_grouped_by_its_thread(llm: ChatTogether) -> None:
 
     agent = create_agent(llm, [weather], checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t7"}}
-    state = agent.invoke({"messages": [("user", "What is the weather in Rome?")]}, config)
+    state = agent.invoke({"messages": [HumanMessage("What is the weather in Rome?")]}, config)
     for source in (state, agent.get_state(config), [agent.get_state(config)]):
         [record] = from_langchain(source, tools=[weather]).records()
         assert isinstance(record, Example)
@@ -128,14 +132,74 @@ def test_a_graphs_state_is_grouped_by_its_thread(llm: ChatTogether) -> None:
 
 
 def test_runs_that_a_tracer_collected(llm: ChatTogether) -> None:
-    collector = RunCollectorCallbackHandler()
-    callbacks: list[BaseCallbackHandler] = [collector]
+    flat, collector = RunCollectorCallbackHandler(), RunCollectorCallbackHandler()
+    collector._schema_format = "original+chat"
+    callbacks: list[BaseCallbackHandler] = [flat, collector]
     llm.bind_tools([weather]).invoke("What is the weather in Rome?", config={"callbacks": callbacks})
+    [refusal] = from_langchain(flat.traced_runs).records()
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.skipped, refusal.path) == ("messages_joined", False, "inputs.prompts")
+    assert "FinetuneRecorder" in RULES[refusal.code].hint
     [record] = from_langchain(collector.traced_runs).records()
     assert isinstance(record, Example)
+    assert all(meaning_of(name) is True for name in record.left_out)
     assert [one["role"] for one in record.row["messages"]] == ["user", "assistant"]
     assert record.row["tools"][0]["function"]["name"] == "weather"
     assert record.group
+
+
+def test_an_agents_run_takes_the_system_prompt_and_tools_of_its_model_runs(llm: ChatTogether, tmp_path: Path) -> None:
+    flat, collector = RunCollectorCallbackHandler(), RunCollectorCallbackHandler()
+    collector._schema_format = "original+chat"
+    agent = create_agent(llm, [weather], system_prompt="Be brief.")
+    callbacks: list[BaseCallbackHandler] = [flat, collector]
+    state = agent.invoke({"messages": [HumanMessage("What is the weather in Rome?")]}, config={"callbacks": callbacks})
+    [row] = from_langchain(collector.traced_runs)
+    assert row["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert row["tools"][0]["function"]["name"] == "weather"
+    for number, (source, has_tools) in enumerate([([state], False), (flat.traced_runs, True)]):
+        [row] = from_langchain(source)
+        assert row["messages"][0]["role"] == "user"
+        assert ("tools" in row) is has_tools
+        report = write_jsonl(from_langchain(source), tmp_path / f"{number}.jsonl").report
+        assert report.issue_counts["system_prompt_absent"] == 1
+        assert not report.changed
+        [row] = from_langchain(source, system="Be kind.")
+        assert row["messages"][0] == {"role": "system", "content": "Be kind."}
+        none = write_jsonl(from_langchain(source, system=""), tmp_path / f"{number}-none.jsonl").report
+        assert "system_prompt_absent" not in none.issue_counts
+
+
+def test_system_prompts_of_model_runs_that_differ_are_not_guessed() -> None:
+    def call(system: str) -> dict[str, Any]:
+        return run(inputs={"messages": [[dumpd(SystemMessage(system)), dumpd(HumanMessage("Hi"))]]})
+
+    outputs = {"messages": [HumanMessage("Hi"), AIMessage("Hello!")]}
+    inner = run(run_type="chain", child_runs=[call("a")])
+    other = run(run_type="tool", child_runs=[call("b")])
+    for children, first in [
+        ([inner, other], "a"), ([inner, call("b")], "Hi"), ([run()], "Hi"), ([], "Hi"),
+    ]:  # fmt: skip
+        record = only([run(run_type="chain", inputs={}, outputs=outputs, child_runs=children)])
+        assert record.row["messages"][0]["content"] == first
+        assert ("system_prompt_absent" in record.changed) is (first == "Hi" and children != [run()])
+
+
+def test_fields_of_the_class_of_runs_are_no_data_of_a_user() -> None:
+    class NextRun(BaseModel):
+        """A run of a later version."""
+
+        model_config = {"extra": "allow"}
+        run_type: str
+        inputs: dict[str, Any]
+        outputs: dict[str, Any]
+        zigzag: str = "z"
+        dangerously_allow_filesystem: bool = False
+
+    fields = {name: value for name, value in run().items() if name in ("run_type", "inputs", "outputs")}
+    left_out = only([NextRun.model_validate({**fields, "mine": "m", "feedback_stats": {"user": 0}})]).left_out
+    assert {name for name in left_out if meaning_of(name) is None} == {"trace.mine"}
+    assert meaning_of("trace.feedback_stats") not in (True, None)
 
 
 def run(**fields: Any) -> dict[str, Any]:

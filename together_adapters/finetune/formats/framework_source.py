@@ -29,12 +29,13 @@ class FrameworkConversation(NamedTuple):
     answer: str | None = None
     is_chat: bool = False
     left_out: Mapping[str, Any] = NO_FIELDS  # what is not read of the record
+    is_state: bool = False  # of an agent or a graph, which does not hold the agent's system prompt
 
 
 def fields_left_out(record: Any, *read: str) -> Row:
     """Returns the fields of a record (a mapping, a model or a data class) that are not read."""
     if isinstance(record, BaseModel) or is_dataclass(record):
-        record = vars(record)
+        record = {**vars(record), **(getattr(record, "model_extra", None) or {})}
     return unread(dict(record), frozenset(read)) if isinstance(record, Mapping) else {}
 
 

@@ -15,7 +15,7 @@ from together_adapters.finetune.records import Converted, Row, Unconvertible
 XLAM_COLUMNS: Final = CHAT_COLUMNS | {"query", "answers"}
 GLAIVE_COLUMNS: Final = CHAT_COLUMNS | {"chat"}
 _SPEAKERS: Final = {"SYSTEM": "system", "USER": "user", "ASSISTANT": "assistant", "FUNCTION RESPONSE": "tool"}
-_SPEAKER: Final = re.compile(r"(?:\A|\n)\s*(SYSTEM|USER|ASSISTANT|FUNCTION RESPONSE):[ \t]*")
+_ROLE_LABEL: Final = re.compile(r"(?:\A|\n)\s*(SYSTEM|USER|ASSISTANT|FUNCTION RESPONSE):[ \t]*")
 _END: Final = re.compile(r"\s*<\|endoftext\|>\s*\Z")
 
 
@@ -60,7 +60,7 @@ def glaive(record: Any, options: Options) -> Iterator[Converted]:
 
 
 def _turns(chat: str) -> list[Row]:
-    begin, *parts = _SPEAKER.split(chat)
+    begin, *parts = _ROLE_LABEL.split(chat)
     if begin.strip() or not parts:
         raise Unconvertible("template_broken", "the chat does not begin with 'USER:'", "chat", chat[:80])
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -32,6 +33,10 @@ _EXTRA_KEYS: Final = frozenset({"invocation_params", "tools", "functions"})
 _MODEL_RUNS: Final = (None, "llm", "chat_model")
 _TOOLS: Final = ("tools", "functions")
 _ANSWERS: Final = ("message", "messages", "generations", "choices", "output")
+_ROLE_LABEL: Final = re.compile(r"[A-Za-z][\w -]*: ")
+"""How the text begins that LangChain's tracers make of messages: `Human: ...`."""
+SYSTEM_ABSENT: Final = "system_prompt_absent"
+"""The code of rows from states of agents, which do not hold the system prompt that the model was called with."""
 
 
 def runs(run: Any, options: Options) -> Iterator[Result]:
@@ -54,7 +59,7 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
     metadata = extra.get("metadata")
     group = (metadata and thread_of(metadata)) or text_or_none(get("trace_id", None) or get("id", None))
     if conversation:
-        yield _row(conversation, {"messages": []}, tools, group, options)
+        yield _row_of_agent(conversation, tools, group, field(run, "child_runs") or (), options)
         return
     left_out = unread(inputs, _QUESTION_KEYS, f"{TRACE}inputs")
     for settings in (extra, extra.get("invocation_params")):
@@ -62,12 +67,75 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
     if not is_message(outputs):
         left_out |= unread(outputs, _ANSWER_KEYS, f"{TRACE}outputs")
     questions, answers = _questions(inputs), _answers(outputs)
+    if any(map(_is_joined, questions)) and _is_of_chat_model(run, metadata, answers):
+        raise Unconvertible("messages_joined", _FLAT_PROMPT, "inputs.prompts", questions[0])
     if len(questions) != len(answers):
         raise Unconvertible("batch_uneven", f"{len(questions)} questions have {len(answers)} lists of answers", "outputs")
     for question, candidates in zip(questions, answers, strict=True):
         for candidate in candidates:
             row = _row(question, candidate, tools, group, options, len(candidates) > 1)
             yield _leaving(row, left_out | _unread_of_generation(candidate))
+
+
+_FLAT_PROMPT: Final = (
+    "the tracer has joined the messages of a chat model into one text, from which calls and results of tools cannot be read"
+)
+
+
+def _is_joined(question: Question) -> bool:
+    return isinstance(question, str) and _ROLE_LABEL.match(question) is not None
+
+
+def _is_of_chat_model(run: Any, metadata: Any, answers: list[list[Row]]) -> bool:
+    """Whether a run is of a model that takes messages, by its answers, by what LangChain notes, or by its name."""
+    if any(answer.get("message") is not None for candidates in answers for answer in candidates):
+        return True
+    if kind := nested(metadata, "ls_model_type"):
+        return bool(kind == "chat")
+    path = nested(field(run, "serialized"), "id")
+    names = [*(path if isinstance(path, list) else ()), field(run, "name")]
+    return any("chat" in str(name).lower() for name in names)
+
+
+def _row_of_agent(messages: list[Any], tools: Any, group: str | None, children: Any, options: Options) -> Result:
+    """Returns the conversation of an agent's run, with the system prompt and the tools on which all its model runs agree."""
+    calls = list(_model_runs(children))
+    systems = [_system_of(call, options) for call in calls]
+    schemas = [
+        schema for call in calls if (schema := _tools(nested(field(call, "extra"), "invocation_params"), field(call, "inputs")))
+    ]
+    if not tools and schemas and all(schema == schemas[0] for schema in schemas):
+        tools = schemas[0]
+    row = _row(messages, {"messages": []}, tools, group, options)
+    if not isinstance(row, Converted) or row.row["messages"][0]["role"] == "system":
+        return row
+    if systems and systems[0] and all(one == systems[0] for one in systems):
+        return row._replace(row={**row.row, "messages": [systems[0], *row.row["messages"]]})
+    has_no_prompt = bool(systems) and all(one == {} for one in systems)
+    return row if has_no_prompt else row._replace(changed=(*row.changed, SYSTEM_ABSENT))
+
+
+def _model_runs(children: Any) -> Iterator[Any]:
+    """Yields the runs of models below an agent's run, without those of its tools, which may be other agents."""
+    for child in children if isinstance(children, list | tuple) else ():
+        kind = field(child, "run_type")
+        if kind in ("llm", "chat_model"):
+            yield child
+        elif kind != "tool":
+            yield from _model_runs(field(child, "child_runs"))
+
+
+def _system_of(call: Any, options: Options) -> Row | None:
+    """Returns the system message of a model's run, an empty one if it was called without; None if the run does not tell."""
+    try:
+        [question] = _questions(parsed(field(call, "inputs"), "inputs") or {})
+        if isinstance(question, str):
+            return None
+        builder = FrameworkConversationBuilder(options)
+        read_langchain_message(builder, question[0])
+    except (Unconvertible, ValueError):
+        return None
+    return builder.messages[0] if builder.messages and builder.messages[0]["role"] == "system" else {}
 
 
 def dataset_examples(example: Any, options: Options) -> Iterator[Result]:

@@ -127,7 +127,7 @@ def _sides(record: Row) -> tuple[Row, Any]:
     if isinstance(response, str) and response.lstrip().startswith("{"):
         response = parsed(response, "response")
     response = None if response == "null" else response
-    request, response = _unwrapped(request), _unwrapped(response)
+    request, response = _unwrap(request), _unwrap(response)
     if isinstance(request, dict):
         return request, response
     if response is None and any(has_value(record.get(key)) for key in _answer_keys(record)):
@@ -140,7 +140,7 @@ def _answer_keys(record: Row) -> tuple[str, ...]:
     return ("choices", "candidates", "output", "text") if "chat_history" in record else ("choices", "candidates", "output")
 
 
-def _unwrapped(value: Any) -> Any:
+def _unwrap(value: Any) -> Any:
     """Returns the body of a request or a response that has a status or headers beside it."""
     inner = next((value[key] for key in _WRAPPERS if has_value(value.get(key))), None) if isinstance(value, dict) else None
     if isinstance(inner, str) and inner.lstrip().startswith("{"):

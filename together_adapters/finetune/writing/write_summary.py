@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from together_adapters.finetune.accounting import UNKNOWN_CODE, Accounts
 from together_adapters.finetune.errors import MethodMismatchError, issue_of, location_of, location_with_id
 from together_adapters.finetune.findings import Finding
+from together_adapters.finetune.formats.langsmith import SYSTEM_ABSENT
 from together_adapters.finetune.issues import Issue, Severity, count_of
 from together_adapters.finetune.records import Example, Record, Refusal
 from together_adapters.finetune.reports.report import DataReport, add_counts, most_severe
@@ -41,6 +42,9 @@ class WriteSummary:
         self.drop_counts: Counter[str] = Counter()
         self.fix_counts: Counter[str] = Counter()
         self.issue_counts: Counter[str] = Counter()
+        self._line_counts: Counter[str] = (
+            Counter()
+        )  # of issues of valid rows, which the check of the file counts if it is written
         self.left_out: Counter[str] = Counter()
         self._unknown: dict[str, str] = {}  # unknown columns, each with the location of its first row
         self._issues: list[Issue] = []
@@ -68,7 +72,10 @@ class WriteSummary:
             if fixes:
                 self.fix_counts.update(fixes)
             if findings:
-                self._list(issues_of(findings, self._severities, self.valid, location_of(record), record.id))
+                issues = issues_of(findings, self._severities, self.valid, location_of(record), record.id)
+                self._list(issues)
+                of_accounts = {finding.code for finding in accounts.findings}
+                self._line_counts.update(issue.code for issue in issues if issue.code not in of_accounts)
             return line
         if drop_reason is not None:
             self._drop(record, drop_reason)
@@ -97,7 +104,7 @@ class WriteSummary:
         self._list(other._issues)
         for name in ("rows", "valid", "invalid", "unconvertible"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for counts in ("drop_counts", "fix_counts", "issue_counts"):
+        for counts in ("drop_counts", "fix_counts", "issue_counts", "_line_counts"):
             getattr(self, counts).update(getattr(other, counts))
         for name, rows in other.left_out.items():
             self._leave_out(name, rows)
@@ -117,6 +124,8 @@ class WriteSummary:
     def report(self) -> DataReport:
         """Returns the report if no file is written, which is at least one error."""
         self._list_unknown()
+        self._list_rows_without_system()
+        self.issue_counts.update(self._line_counts)
         for issue in self._issues:
             issue.line = None
             if issue.code == MIXED_FORMATS:
@@ -132,6 +141,7 @@ class WriteSummary:
     def complete(self, report: DataReport) -> DataReport:
         """Returns the report on the file that was written, completed by what was not written."""
         self._list_unknown()
+        self._list_rows_without_system()
         return report.model_copy(update=self._updates(report))
 
     def _account(self, record: Record, accounts: Accounts) -> None:
@@ -162,6 +172,16 @@ class WriteSummary:
         self.issue_counts.update(issue.code for issue in issues)
         self._list(issues)
         self._unknown = {}
+
+    def _list_rows_without_system(self) -> None:
+        """Adds an issue for rows of agents whose source does not hold the system prompt; none of them was changed."""
+        rows = self.fix_counts.pop(SYSTEM_ABSENT, 0)
+        if not rows:
+            return
+        text = f"{count_of(rows, 'row')} of states or runs of agents, which do not hold the agent's system prompt, {'has' if rows == 1 else 'have'} none"
+        issues = issues_of([Finding(SYSTEM_ABSENT, "", text, "")], self._severities)
+        self.issue_counts.update(issue.code for issue in issues)
+        self._list(issues)
 
     def _updates(self, report: DataReport) -> dict[str, Any]:
         known_keys = {(issue.line, issue.code, issue.path) for issue in self._issues}

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, json_text, parsed
 from together_adapters.finetune.formats.langchain_json import is_message, read_langchain_message
+from together_adapters.finetune.formats.langsmith import SYSTEM_ABSENT
 from together_adapters.finetune.formats.openai import SYSTEM_COLUMNS, with_system
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import is_stored_message, nested, text_or_none
@@ -91,6 +92,8 @@ def conversation(record: Any, options: Options) -> Iterator[Converted]:
         read_langchain_message(builder, message)
     if is_snapshot(record) and builder.messages and builder.messages[-1]["role"] != "assistant":
         raise Unconvertible("run_pending", "the state is from before the answer", "messages", skipped=True)
+    if is_snapshot(record) and builder.messages and builder.messages[0]["role"] != "system":
+        builder.change(SYSTEM_ABSENT)
     if isinstance(record, dict):
         _account(builder, record, state)
     yield builder.converted(state.get("tools") or state.get("functions"), _group(record))
