@@ -21,7 +21,7 @@ from langchain_together_adapters import ChatTogether, init_together_model
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel, Field, field_validator
 
-from together_adapters import Together
+from together_adapters import BadRequestError, Together
 from together_adapters.emulator import Emulator
 from together_adapters.types.response import Usage
 
@@ -290,3 +290,16 @@ async def test_an_answer_within_constraints_is_taken(by: str, flavour: str, llm:
             answer = (await run(agent, {"messages": [("user", "An offer?")]}, flavour))["structured_response"]
         assert answer == Offer.model_validate(OFFER)
         assert keys(emulator) == (["tools", "response_format"] if breach else ["tools"])
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+async def test_a_scripted_object_is_the_call_of_its_tool(flavour: str, llm: ChatTogether, emulator: Emulator) -> None:
+    state = {"messages": [("user", "An offer?")]}
+    agent = create_agent(llm, [weather], response_format=ToolStrategy(Offer | Report))
+    emulator.reply(output=OFFER)
+    assert (await run(agent, state, flavour))["structured_response"] == Offer.model_validate(OFFER)
+    emulator.reply(output={**OFFER, "euros": -1})
+    with pytest.raises(
+        BadRequestError, match="one of the tools weather, Offer, Report, and the output .* fits the parameters of none"
+    ):
+        await run(agent, state, flavour)

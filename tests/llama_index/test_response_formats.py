@@ -289,3 +289,10 @@ async def test_a_stream_of_calls_is_passed_on_from_its_first_chunk(wire: WireSer
         assert "".join(item.delta for item in items) == items[-1].message.content == "I look."
         assert llm.get_tool_calls_from_response(items[-1])[0].tool_kwargs == {"city": "Paris"}
     assert len(wire.bodies) == 2
+
+
+async def test_a_scripted_object_is_the_call_of_its_tool(new_llm: Any, emulator: Emulator, chat: Chat) -> None:
+    emulator.reply(output={"euros": 3, "until": "2026-10-07"})
+    tools = [TOOL, FunctionTool.from_defaults(lambda euros, until: "", name="offer", fn_schema=Offer)]
+    response = await chat(new_llm(), tools, "An offer?", suffix="_with_tools", tool_required=True)
+    assert [block.tool_name for block in response.message.blocks if isinstance(block, ToolCallBlock)] == ["offer"]

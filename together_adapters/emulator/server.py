@@ -201,7 +201,7 @@ class Emulator:
                 tool_calls: A list of (name, arguments), where the arguments are a dict, or a text that is sent as it is; or
                     (name, arguments, id); or a name alone.
                 output: An object that the program asks for: a dict, list or pydantic model. It is sent as the call of the tool that
-                    the request demands, or as JSON.
+                    the request demands, of several the one that it fits, or as JSON.
                 chunks: The pieces of the stream, which join to the text; each counts as one token. A dict is a delta, or with
                     `choices` a whole chunk, and sent as it is.
                 logprobs: Log-probabilities of the first token and its alternatives, such as `{"yes": -0.1, "no": -2.4}`, or a list of

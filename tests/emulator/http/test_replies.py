@@ -267,16 +267,46 @@ def test_images_and_transcripts(flavour: Any, emulator: Emulator) -> None:
 
 
 def test_an_output_follows_the_request(flavour: Any, emulator: Emulator) -> None:
-    tools = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("weather", "Report")]
-    emulator.reply(output={"city": "Rome"}, times=4)
+    tools = [
+        new_tool("weather", {"properties": {"city": {"type": "string"}}, "required": ["city"]}),
+        new_tool(
+            "Report", {"properties": {"city": {"type": "string"}, "rain": {"type": "boolean"}}, "required": ["city", "rain"]}
+        ),
+        new_tool(
+            "Refusal", {"$ref": "#/$defs/R", "$defs": {"R": {"type": "object", "properties": {"reason": {"minLength": 1}}}}}
+        ),
+        new_tool("now", {}),
+    ]
 
-    def calls(**body: Any) -> list[str]:
-        return [call.function.name for call in ask(flavour, **body).choices[0].message.tool_calls or ()]
+    def calls(output: Any, tools: Any = None, tool_choice: Any = None) -> list[str]:
+        emulator.reply(output=output)
+        return [
+            call.function.name for call in ask(flavour, tools=tools, tool_choice=tool_choice).choices[0].message.tool_calls or ()
+        ]
 
-    assert calls() == []
-    assert calls(tools=tools, tool_choice="required") == []
-    assert calls(tools=tools[1:], tool_choice="required") == ["Report"]
-    assert calls(tools=tools, tool_choice={"type": "function", "function": {"name": "Report"}}) == ["Report"]
+    assert calls({"city": "Rome"}) == []
+    assert calls({"city": "Rome"}, tools, "auto") == []
+    assert calls({"degrees": 20}, tools[1:2], "required") == ["Report"]
+    assert calls({"degrees": 20}, tools, {"type": "function", "function": {"name": "Report"}}) == ["Report"]
+    assert calls({"city": "Rome"}, tools, "required") == ["weather"]
+    assert calls({"city": "Rome", "rain": True}, tools, "required") == ["Report"]
+    assert calls({"reason": "secret"}, tools, "any") == ["Refusal"]
+    for output, names in (
+        ({"city": 1}, "none"),
+        ({"city": "Rome", "degrees": 20}, "none"),
+        ({}, "Refusal and now"),
+        ([1], "none"),
+    ):
+        emulator.reply(output=output)
+        with pytest.raises(
+            BadRequestError, match=rf"one of the tools weather, Report, Refusal, now.* of {names}; .*tool_calls=\["
+        ):
+            ask(flavour, tools=tools, tool_choice="required")
+    emulator.clear()
+
+
+def new_tool(name: str, parameters: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
 def test_a_default_answers_what_no_other_reply_does(flavour: Any, emulator: Emulator) -> None:

@@ -153,6 +153,15 @@ class JsonSchema:
                     yield {"type": _TYPE_OF_KEYWORD[key]} if key in _TYPE_OF_KEYWORD else True
 
 
+def has_exactly(schema: Any, value: Any) -> bool:
+    """Whether a value follows a schema of an object, and has no names but those of the schema."""
+    try:
+        schema = JsonSchema({"type": "object", "unevaluatedProperties": False, **schema})
+    except (TypeError, Unsatisfiable):
+        return False
+    return not schema.failed_keyword(value, schema.root)
+
+
 def _dialect(root: Any) -> Any:
     """The draft that a schema declares, else the newest one that it follows."""
     own_dialect = str(root.get("$schema", "")).rstrip("#") if isinstance(root, dict) else ""

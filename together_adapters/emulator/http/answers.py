@@ -70,7 +70,7 @@ class Answer:
     def to(self, request: Mapping[str, Any]) -> Answer:
         """Returns the answer to one request: what functions return for it, and as many media as it has inputs; or raises `ValueError`.
 
-        An `output` is a call of the tool that the request demands, or JSON where it demands none.
+        An `output` is a call of the tool that the request demands, of several the one that it fits, or JSON where it demands none.
         """
         if self.kinds == ("embeddings",):
             return replace(self, media=_vectors_for(self.media, request["input"]))
@@ -83,7 +83,7 @@ class Answer:
             return replace(self, media=_transcript(self.media(request))) if callable(self.media) else self
         if self.output is None:
             return self
-        if tool := _demanded_tool(request):
+        if tool := _demanded_tool(request, self.output):
             return replace(self, tool_calls=(*self.tool_calls, _tool_call((tool, self.output))))
         return replace(self, content=_json(self.output, "the output of a reply"))
 
@@ -332,13 +332,26 @@ def _as_many(values: Any, count: int, name: str, what: str) -> Any:
     return values
 
 
-def _demanded_tool(request: Mapping[str, Any]) -> str | None:
-    """Returns the name of the tool that a request demands a call of, if there is only one."""
+def _demanded_tool(request: Mapping[str, Any], output: Any) -> str | None:
+    """Returns the tool that a request demands a call of: of several, the one that takes the output as its arguments."""
     choice, tools = request.get("tool_choice"), request.get("tools") or ()
     if isinstance(choice, Mapping):
         return str((choice.get("function") or choice).get("name"))
-    names = [tool["function"]["name"] for tool in tools] if choice in ("required", "any") else []
-    return names[0] if len(names) == 1 else None
+    if choice not in ("required", "any") or not tools:
+        return None
+    parameters: dict[str, Any] = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
+    names = list(parameters)
+    if len(names) > 1:
+        from together_adapters.emulator.engine.json_schema import has_exactly
+
+        names = [name for name in names if has_exactly(parameters[name], output)]
+    if len(names) == 1:
+        return names[0]
+    example = f'tool_calls=[("{(names or [*parameters])[-1]}", {{...}})]'
+    raise ValueError(
+        f"the request demands a call of one of the tools {', '.join(parameters)}, and the output {_brief(output)} fits the parameters "
+        f"of {' and '.join(names) or 'none'}; set the call itself: {example}"
+    )
 
 
 def _json(value: Any, what: str) -> str:
