@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -10,11 +11,13 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import HANG
 from together_adapters.errors import ConfigurationError
+from together_adapters.finetune import load, write_jsonl
 from together_adapters.finetune.recording import RecordingFile, read_recording
 from together_adapters.finetune.records import Example, Refusal
 
@@ -41,6 +44,29 @@ def test_calls_that_a_later_one_continues_are_dropped(tmp_path: Path) -> None:
     records = list(read_recording(file.path).records())
     assert [isinstance(one, Refusal) for one in records] == [True, False, False]
     assert len(list(read_recording(file.path, collapse_prefixes=False))) == 3
+
+
+def test_every_way_to_read_a_recording_gives_the_same_rows(tmp_path: Path) -> None:
+    file = RecordingFile(tmp_path / "a.jsonl")
+    for messages, trace in ((CHAT, "t1"), (CHAT, "t2"), (LONGER, "t1"), (CHAT, None)):
+        file.write({"messages": messages}, trace)
+    lines = [json.loads(line) for line in file.path.read_text().splitlines()]
+    rows = [{"messages": CHAT}, {"messages": LONGER}, {"messages": CHAT}]
+    sources: list[tuple[Any, dict[str, Any]]] = [
+        (file.path, {}),
+        (lines, {}),
+        (iter(lines), {}),
+        (file.path, {"group": "trace_id"}),
+    ]
+    for source, arguments in sources:
+        records = list(load(source, **arguments).records())
+        assert [one.row for one in records if isinstance(one, Example)] == rows == list(read_recording(file.path))
+        assert [one.group for one in records if isinstance(one, Example)] == ["t2", "t1", None]
+        assert [one.code for one in records if isinstance(one, Refusal)] == ["prefix_of_longer"]
+    assert len(list(load(file.path, collapse_prefixes=False))) == 4
+    written = [write_jsonl(data, tmp_path / f"{name}.jsonl").path.read_bytes()
+               for name, data in (("b", load(file.path)), ("c", read_recording(file.path)))]  # fmt: skip
+    assert written[0] == written[1]
 
 
 def test_other_tools_are_another_conversation(tmp_path: Path) -> None:

@@ -88,6 +88,12 @@ FORMS: Final = (
         "Histories that LangChain writes",
         [{"messages": [{"type": "human", "content": _QUESTION}, {"type": "ai", "content": "Blue."}]}],
     ),
+    Form(
+        "messages",
+        "The file of a `FinetuneRecorder`, or conversations with a `trace_id`: of calls that a longer one of their trace continues, "
+        "the longest is trained on",
+        [{"messages": [_USER, _ANSWER], "trace_id": "t1"}],
+    ),
     Form("chat_store", "A chat store of LlamaIndex", [{"store": {"ann": [_USER, _ANSWER]}}]),
     Form(
         "handler",

@@ -41,6 +41,7 @@ from together_adapters.finetune.readers.fields import flat, is_stored_message, l
 from together_adapters.finetune.readers.files import Source, Spool, open_path
 from together_adapters.finetune.readers.json_values import Item, SourceRecord
 from together_adapters.finetune.readers.tables import open_table
+from together_adapters.finetune.recording import TRACE_COLUMN, is_recorded
 from together_adapters.finetune.records import Record, Refusal, Unconvertible, id_of
 
 _MAX_PEEKED: Final = 100
@@ -96,7 +97,7 @@ def load(
         pair: `best_vs_worst` converts answers with scores, or labelled good or bad, to preferences.
         select: Called with each call of a trace, with its scores and feedback; False drops the call.
         collapse_prefixes: Whether to drop the calls of a trace whose conversation a longer call continues. The source is then read
-            twice.
+            twice. Conversations with a column `trace_id`, as a `FinetuneRecorder` writes them, are calls of traces.
         null_arguments: Tables add nulls to objects. `drop` removes nulls from the arguments and schemas of tools.
         prompt_weights: Whether the messages of a prompt that is a chat get the weight 0, so that only the completion is trained on.
         group: The column of the rows that must stay together in a split, such as the id of a conversation.
@@ -148,6 +149,8 @@ def load(
         opened = opened._replace(read=_trees(opened.read))
     if named_columns:
         opened = opened._replace(read=_rename_columns(opened.read, dict(named_columns)))
+    if schema == "messages" and any(map(is_recorded, first)):
+        group = group or TRACE_COLUMN
     read = _row_reader(opened, DATA_FORMATS[schema], schema, options, group)
     if columns or named_columns:
         read = _name_columns(read, dict(named_columns) | dict(columns or {}), is_chosen=bool(columns))
@@ -349,8 +352,9 @@ def _row_reader(
         records = convert_items(unpack(source.read(), data_format), data_format, reads, options, group)
         return pair_labelled(records) if is_labelled else records
 
-    has_snapshots = schema == "langchain" and any(map(is_snapshot, _first_records(source)))
-    if options.collapse_prefixes and (data_format.traces or has_snapshots):
+    is_call = {"langchain": is_snapshot, "messages": is_recorded}.get(schema)
+    has_calls = data_format.traces or (is_call is not None and any(map(is_call, _first_records(source))))
+    if options.collapse_prefixes and has_calls:
         return drop_prefixes(Spool(read) if source.read_once else read)
     return read
 

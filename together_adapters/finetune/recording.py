@@ -20,7 +20,7 @@ from together_adapters.errors import ConfigurationError
 from together_adapters.finetune.dataset import TrainingData, drop_prefixes
 from together_adapters.finetune.records import Example, LineSource, Record, Refusal, Row, Unconvertible
 
-TRACE: Final = "trace_id"
+TRACE_COLUMN: Final = "trace_id"
 _THREAD_KEYS: Final = ("thread_id", "conversation_id", "session_id")
 _PERMISSIONS: Final = 0o600
 MAX_OPEN_CALLS: Final = 10_000
@@ -54,7 +54,7 @@ class RecordingFile:
 
     def write(self, row: Row, trace: str | None) -> None:
         """Writes a row; raises OSError if it could not be written, ValueError if it is not JSON."""
-        line = to_json({**row, TRACE: trace} if trace else row) + b"\n"
+        line = to_json({**row, TRACE_COLUMN: trace} if trace else row) + b"\n"
         with self._lock:
             descriptor = self._open()
             try:
@@ -172,6 +172,11 @@ def thread_of(*metadata: Any) -> str | None:
     return next((str(values[key]) for values in objects for key in _THREAD_KEYS if values.get(key)), None)
 
 
+def is_recorded(record: Any) -> bool:
+    """Whether a record is a recorded call: a conversation that names its trace."""
+    return isinstance(record, Mapping) and isinstance(record.get("messages"), list) and bool(record.get(TRACE_COLUMN))
+
+
 def read_recording(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) -> TrainingData:
     """Returns the rows of a file of recorded calls, grouped by trace, without those that a later call continues."""
     name = LineSource(Path(path).name)
@@ -196,7 +201,7 @@ def _read_lines(path: Path, name: str) -> Iterator[Record]:
             if not isinstance(row, dict):
                 yield Refusal("line_not_object", "a line must be a JSON object", number, name)
                 continue
-            yield Example(row, number, name, row.pop(TRACE, None))
+            yield Example(row, number, name, row.pop(TRACE_COLUMN, None))
 
 
 def _row_count(path: Path) -> int:
