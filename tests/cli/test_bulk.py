@@ -119,8 +119,9 @@ def test_the_price_of_a_wrong_name(run: Run, emulator: Emulator, tmp_path: Path)
     arguments = ("bulk", "run", "prompts.jsonl", "-o", "a.jsonl", "--max-price", 1)
     (tmp_path / "prompts.jsonl").write_text((tmp_path / "prompts.jsonl").read_text().replace(MODEL, "openai/gpt-os-120b"))
     error = one_error(run(*arguments, code=2))
-    assert "the price of openai/gpt-os-120b is unknown" in error and "did you mean openai/gpt-oss-120b?" in error
+    assert "the price of openai/gpt-os-120b (did you mean openai/gpt-oss-120b?) is unknown" in error
     assert "leave out --max-price" in error and "Control" not in error
+    assert "more than --max-price 1 allows" in one_error(run(*arguments, "--price", "openai/gpt-os-120b", 1e6, 1e6, code=1))
 
 
 @pytest.mark.parametrize("options", [(), ("--checkpoint", "run.sqlite")])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Flavour
+from together_adapters.bulk import run
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.http.faults import Fault
 from together_adapters.errors import (
@@ -42,7 +43,7 @@ def replies(emulator: Emulator) -> None:
 
 
 def compare(flavour: Flavour, path: Path, **options: Any) -> Any:
-    client = flavour.client(max_retries=0)
+    client = options.pop("client", None) or flavour.client(max_retries=0)
     return flavour.run(judge(client, path, **{"model_a": GOOD, "model_b": BAD, "poll_interval": 0.02, **options}))
 
 
@@ -144,9 +145,30 @@ def test_the_price_comes_first(flavour: Flavour, emulator: Emulator, tmp_path: P
         with pytest.raises(RuntimeError, match="too much"):
             compare(flavour, path, on_price=refuse, **options)
     assert 0 < prices[0] < prices[1] < 0.1 and prices[2] is None
-    with pytest.raises(BudgetExceededError, match="may cost 0.00.* max_price=1e-06: nothing was paid"):
+    with pytest.raises(BudgetExceededError, match="may cost 0.00.* with max_price=1e-06, nothing was paid"):
         compare(flavour, path, max_price=1e-6)
-    with pytest.raises(BudgetExceededError, match="the price of a model is unknown"):
-        compare(flavour, path, max_price=100, model_b="no/price")
-    assert {request.path for request in emulator.requests} <= {"/v1/models"}
+    with pytest.raises(
+        BudgetExceededError, match=r"the price of no/price and of none/price is unknown: name its price, Together\("
+    ):
+        compare(flavour, path, max_price=100, model_a="no/price", model_b="none/price")
+    assert {request.path for request in emulator.requests} <= {"/v1/models", "/v1/fine-tunes"}
     assert compare(flavour, path, max_price=1).a_wins == 1
+
+
+def test_a_tuned_model_has_the_price_of_its_base(
+    flavour: Flavour, emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "v.jsonl", *(conversation(number, "Gate 7.") for number in range(12)))
+    client, base, prices = flavour.client(), BAD, list[Any]()
+    with pytest.raises(BudgetExceededError):  # asks for the catalogue, which does not have the model that is to come
+        compare(flavour, path, client=client, model_b="no/price", max_price=1)
+    file = flavour.run(client.files.upload(path, purpose="fine-tune"))
+    job = flavour.run(client.fine_tuning.create(training_file=file.id, model=base))
+    tuned = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.02)).model_output_name
+    compare(flavour, path, client=client, max_price=1, on_price=prices.append)
+    assert "of its base model" not in caplog.text
+    compare(flavour, path, client=client, model_b=tuned, max_price=1, on_price=prices.append)
+    assert prices[0] == prices[1]
+    assert f"nobody says what {tuned} costs: the estimate takes the price of its base model, {base}" in caplog.text
+    bodies = [{"model": tuned, "messages": [{"role": "user", "content": "Which gate?"}]}]
+    assert flavour.run(run(client, bodies, max_price=1)).cost

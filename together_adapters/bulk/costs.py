@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,15 +16,21 @@ from together_adapters.control.estimates import OutputHistory, estimated_tokens
 from together_adapters.control.prices import PriceBook, Tokens, token_cost
 from together_adapters.control.rows import LedgerRow, to_values
 from together_adapters.errors import BudgetExceededError, ConfigurationError, TogetherError
+from together_adapters.resources.fine_tuning import list_jobs
 from together_adapters.resources.models import list_models
 from together_adapters.transport.call import Flow, Local, once
-from together_adapters.types.capabilities import MODELS, nearest_names
+from together_adapters.types.capabilities import MODELS, is_known, nearest_names
 
 if TYPE_CHECKING:
     from together_adapters.bulk.checkpoint import Checkpoint, Shard
     from together_adapters.control.control import Control
     from together_adapters.transport.config import Config
+    from together_adapters.types.fine_tuning import FinetuneList
 
+_log = logging.getLogger(__name__)
+_PRICE_HINT: Final = (
+    "name its price, Together(control=Control(prices={name: {'input': ..., 'output': ...}})) in dollars per million tokens"
+)
 _TICK: Final = timedelta(milliseconds=1)
 
 
@@ -37,6 +44,7 @@ class Account:
         self._prices = self._control.prices if self._control else PriceBook(None)
         self._history = self._control.history if self._control else OutputHistory()
         self._reservations: dict[int, int] = {}
+        self._base_models: dict[str, str] | None = None  # of tuned models, once the service was asked
 
     @property
     def has_budget(self) -> bool:
@@ -44,16 +52,41 @@ class Account:
         return self._control is not None and self._control.budget is not None
 
     def ask_catalogue(self, models: Iterable[str]) -> Flow[None]:
-        """Asks the service for prices, if one is unknown."""
-        if any(self._price(model) is None for model in models) and "models" not in self._config.memory.results:
+        """Asks the service for prices, and then for the base models of tuned models, while a price is unknown."""
+        models = [*models]
+        if self._lacks_price(models) and "models" not in self._config.memory.results:
             catalogue: Any = list_models()
             with suppress(TogetherError):  # a server without a catalogue
                 yield from once("models", catalogue)
+        if self._lacks_price(models) and self._base_models is None:
+            self._base_models = {}
+            with suppress(TogetherError):  # a server without jobs
+                jobs: FinetuneList = yield list_jobs()
+                self._base_models = {job.model_output_name: job.model for job in jobs.data if job.model_output_name and job.model}
 
     def dollars(self, usage: Mapping[str, Tokens]) -> float | None:
         """Returns what tokens cost, by model; None if a price is unknown."""
         costs = [token_cost(self._price(model), tokens, 0) for model, tokens in usage.items()]
         return None if None in costs else sum(filter(None, costs))
+
+    def unpriced(self, usage: Mapping[str, Tokens]) -> list[str]:
+        """Returns the models whose price for these tokens is unknown."""
+        return [model for model, tokens in usage.items() if token_cost(self._price(model), tokens, 0) is None]
+
+    def unknown_prices(self, models: Iterable[str]) -> str:
+        """Returns in words whose prices are unknown, and what to do; a name that nobody has may be mistyped."""
+        names, existing = [], {*(self._base_models or {}), *(self._base_models or {}).values()}
+        for model in models:
+            similar = [] if model in existing or is_known(model) else nearest_names(model, MODELS)
+            names.append(f"{model} (did you mean {similar[0]}?)" if similar else model)
+        return f"the price of {' and of '.join(names)} is unknown: {_PRICE_HINT}"
+
+    def log_estimates(self, models: Iterable[str]) -> None:
+        """Says which prices are those of base models."""
+        for model in models:
+            base = (self._base_models or {}).get(model)
+            if base is not None and self._prices.find(model, self._kind, self._config) is None and self._price(model) is not None:
+                _log.warning("nobody says what %s costs: the estimate takes the price of its base model, %s", model, base)
 
     def tokens(self, bodies: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Tokens]:
         """Returns the tokens that requests may use, by model."""
@@ -66,14 +99,9 @@ class Account:
     def estimate(self, bodies: Iterable[tuple[str, bytes]]) -> float:
         """Returns what requests may cost; an unknown price is a ConfigurationError."""
         usage = self.tokens((model, from_json(body)) for model, body in bodies)
-        for model, tokens in usage.items():
-            if token_cost(self._price(model), tokens, 0) is None:
-                names = nearest_names(model, MODELS)
-                raise ConfigurationError(
-                    f"the price of {model} is unknown, so nobody can say what the run costs"
-                    f"{f' (did you mean {names[0]}?)' if names else ''}: name its price, Together(control=Control(prices="
-                    "{name: {'input': ..., 'output': ...}})) in dollars per million tokens, or set no limit. Nothing was sent"
-                )
+        if unpriced := self.unpriced(usage):
+            raise ConfigurationError(f"{self.unknown_prices(unpriced)}, or set no limit. Nothing was sent")
+        self.log_estimates(usage)
         return self.dollars(usage) or 0.0
 
     def check(self, checkpoint: Checkpoint, max_price: float | None) -> Flow[None]:
@@ -146,5 +174,11 @@ class Account:
                 budget.release(reservation)
         self._reservations.clear()
 
+    def _lacks_price(self, models: Iterable[str]) -> bool:
+        return any(self._price(model) is None for model in models)
+
     def _price(self, model: str) -> Any:
-        return self._prices.find(model, self._kind, self._config)
+        """Returns the price of a model, or else that of the model that it was tuned from."""
+        price = self._prices.find(model, self._kind, self._config)
+        base = (self._base_models or {}).get(model)
+        return price if price is not None or base is None else self._prices.find(base, self._kind, self._config)

@@ -95,7 +95,7 @@ class BulkResults(Generic[T]):
     They are read from the checkpoint as they are needed, so that any number of them fits into memory.
 
     Attributes:
-        cost: Dollars by the list prices, of each different request once; None if a price is unknown.
+        cost: Dollars by the list prices, of each different request once, a tuned model's by its base model; None if a price is unknown.
     """
 
     def __init__(self, checkpoint: Checkpoint, cost: float | None) -> None:

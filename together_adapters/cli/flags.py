@@ -16,15 +16,18 @@ import click
 
 _METHODS: Final = {"data.limit(tokens=...)": "limit_tokens=", "data.dedupe()": "dedupe='example'"}
 """Methods of `TrainingData` that are options of a command."""
-_PRICE_HINT: Final = "name its price, Together(control=Control(prices={name: {'input': ..., 'output': ...}})) in dollars per million tokens, or set no limit"
-"""How a price that nobody knows is given, which no command can."""
+_PRICE_HINT: Final = (
+    "name its price, Together(control=Control(prices={name: {'input': ..., 'output': ...}})) in dollars per million tokens"
+)
+"""How a price that nobody knows is given."""
 _PROGRAM: Final = {
     "pass api_key=...": "pass --api-key KEY",
     "passed as base_url=...": "passed as --base-url",
     "base_url must be an http": "--base-url must be an http",
     "as api_key=... (any": "as --api-key KEY (any",
     "client.fine_tuning.list_supported_models()": "`together-adapters fine-tuning list-supported-models`",
-    _PRICE_HINT: "leave out --max-price",
+    _PRICE_HINT: "name its price by --price NAME INPUT OUTPUT, in dollars per million tokens",
+    ", or set no limit": ", or leave out --max-price",
     " (for a chat: {'messages': [{'role': 'user', 'content': prompt}]})": " (for a chat of each prompt: --column prompt)",
 }
 """What is said of the library as a whole, in the words of the program as a whole."""

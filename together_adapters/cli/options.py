@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from together_adapters.atomic_files import is_stream
+
+if TYPE_CHECKING:
+    from together_adapters.cli.command import Session
+    from together_adapters.client import Together
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -195,3 +199,23 @@ def training_options(*names: str) -> Callable[[F], F]:
             if not names or flags.split()[0] in names
         )
     )
+
+
+price_option: Final = click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    type=(str, click.FloatRange(0), click.FloatRange(0)),
+    metavar="NAME INPUT OUTPUT",
+    help="What a model costs, in dollars per million tokens, where nobody says it. May be repeated.",
+)
+
+
+def client_with_prices(session: Session, prices: Sequence[tuple[str, float, float]]) -> Together:
+    """Returns the client, with the prices of `--price`."""
+    if not prices:
+        return session.client
+    from together_adapters.control import Control
+
+    table = {name: {"input": input, "output": output} for name, input, output in prices}
+    return session.client.with_options(control=Control(prices=table))

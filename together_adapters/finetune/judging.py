@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from together_adapters.types.evaluation import EvaluationJob
     from together_adapters.types.files import FileResponse
 
+_log = logging.getLogger(__name__)
 INSTRUCTIONS: Final = (
     "Two assistants have answered the same conversation:\n\n{{prompt}}\n\nThe reference answer is:\n\n{{reference}}\n\n"
     "Which answer is closer to the reference, in what it says and how?"
@@ -106,9 +108,11 @@ def judge(client: Together | AsyncTogether, data: Any, *, model_a: str, model_b:
         max_tokens: Maximum number of tokens of an answer.
         temperature: Sampling temperature of the answers.
         max_concurrency: Simultaneous requests.
-        max_price: Dollars that answers and judgements may cost by an estimate, which assumes answers of `max_tokens`; an unknown price
-            exceeds it.
+        max_price: Dollars that answers and judgements may cost by an estimate, which assumes answers of `max_tokens`, and of a tuned
+            model whose price nobody says the price of its base model. An unknown price exceeds it; the prices of the client's
+            `Control` are used first.
         on_price: Called with that estimate, None if a price is unknown, before anything is paid. An exception stops the comparison.
+            The log names the models without a price.
         poll_interval: The most seconds between two looks at the evaluation.
         timeout: Seconds until waiting for it ends; None waits without limit.
         progress: Called with a `Progress`.
@@ -154,8 +158,11 @@ def _compare(
     settings = {"max_tokens": max_tokens, "temperature": temperature}
     bodies = [{"model": model, **settings, **row["body"]} for row in questions for model in (model_a, model_b)]
     if max_price is not None or on_price is not None:
-        judgements = _judgement_tokens(questions, instructions, max_tokens)
-        _check_price((yield from _estimate(bodies, {judge: judgements})), max_price, on_price)
+        account = Account((yield Settings()), CHAT)
+        usage = account.tokens((body["model"], body) for body in bodies)
+        usage.setdefault(judge, Tokens()).add(_judgement_tokens(questions, instructions, max_tokens))
+        yield from account.ask_catalogue(usage)
+        _check_price(account, usage, max_price, on_price)
 
     def report(state: BulkProgress) -> None:
         if progress is not None:
@@ -248,20 +255,23 @@ def _judgement_tokens(questions: _Rows, instructions: str, max_tokens: int) -> T
     return Tokens(input=2 * texts + count * 2 * max_tokens, output=count * _JUDGEMENT)
 
 
-def _estimate(bodies: _Rows, others: Mapping[str, Tokens]) -> Flow[float | None]:
-    """Returns what requests and other tokens may cost; None if a price is unknown."""
-    account = Account((yield Settings()), CHAT)
-    yield from account.ask_catalogue({*others, *(body["model"] for body in bodies)})
-    answers, rest = account.dollars(account.tokens((body["model"], body) for body in bodies)), account.dollars(others)
-    return None if answers is None or rest is None else answers + rest
-
-
-def _check_price(price: float | None, max_price: float | None, on_price: Callable[[float | None], object] | None) -> None:
+def _check_price(
+    account: Account, usage: Mapping[str, Tokens], max_price: float | None, on_price: Callable[[float | None], object] | None
+) -> None:
+    """Compares what tokens of models may cost with what the user allows, and asks the user's own function."""
+    price, unpriced = account.dollars(usage), account.unpriced(usage)
     if max_price is not None and (price is None or price > max_price):
-        reason = "the price of a model is unknown" if price is None else f"the comparison may cost {price:.6g} dollars"
-        raise BudgetExceededError(
-            f"{reason}, and max_price={max_price:g}: nothing was paid", budget=max_price, estimate=price or 0.0
+        reason = (
+            f"{account.unknown_prices(unpriced)}, or set no limit"
+            if price is None
+            else f"the comparison may cost {price:.6g} dollars"
         )
+        raise BudgetExceededError(
+            f"{reason}; with max_price={max_price:g}, nothing was paid", budget=max_price, estimate=price or 0.0
+        )
+    account.log_estimates(usage)
+    if unpriced:
+        _log.warning("%s", account.unknown_prices(unpriced))
     if on_price is not None:
         on_price(price)
 

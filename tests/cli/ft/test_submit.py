@@ -161,16 +161,23 @@ def test_judge(run: Run, many: Path, tmp_path: Path, emulator: Emulator) -> None
     command = ("ft", "judge", job, "v.jsonl", "--poll-interval", 0.05)
     before = len(emulator.requests)
     assert "pass --yes" in one_error(run(*command, code=2))
-    assert "--max-price 1" in run(*command, "--yes", "--max-price", 1, code=1).err  # nobody knows what the tuned model costs
+    error = one_error(run(*command, "--yes", "--max-price", 1, code=1))
+    assert f"the price of {TRAINABLE} is unknown: name its price by --price NAME INPUT OUTPUT" in error
+    prices = ("--price", TRAINABLE, 0.2, 0.3, "--max-price", 0.00001)
+    limited = one_error(run(*command, "--yes", *prices, code=1))
+    assert "the comparison may cost" in limited and "with --max-price 1e-05, nothing was paid" in limited
     screen, code = answer(emulator, b"n", "ft", "judge", job, str(tmp_path / "v.jsonl"))
     assert code == 1 and "The estimated price of answers and judgements is unknown." in screen and "declined" in screen
     assert all(request.method == "GET" for request in emulator.requests[before:])
     result = run(*command, "--yes")
     assert result.out.startswith(f"{model} wins: 1 for {model}, 0 for {TRAINABLE}, 0 ties")
     assert run(*command, "--yes", "--json").json["winner"] == model
+    assert (
+        f"warning: the price of {TRAINABLE} is unknown: name its price by --price" in result.err and "leave out" not in result.err
+    )
     late = run(*command, "--yes", "--wait-timeout", 0, code=3).err.splitlines()
-    file = late[2].partition("`together-adapters files delete ")[2].partition("`")[0]
-    assert "`together-adapters evaluation wait eval-" in late[2] and run("files", "delete", file, "--json").json["deleted"]
+    file = late[3].partition("`together-adapters files delete ")[2].partition("`")[0]
+    assert "`together-adapters evaluation wait eval-" in late[3] and run("files", "delete", file, "--json").json["deleted"]
     assert [file["filename"] for file in run("files", "list", "--json").json if "comparison" in file["filename"]] == []
     assert "--against" in one_error(run("ft", "judge", model, "v.jsonl", "--yes", code=2))
     assert "with itself" in one_error(run("ft", "judge", model, "v.jsonl", "--against", model, "--yes", code=2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,15 @@ from together_adapters.cli.bulk.checkpoints import bulk_bar, checkpoint_of, chec
 from together_adapters.cli.bulk.rows import SUFFIXES, Row, read_requests, read_rows, refuse_table, request_bodies, write_rows
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import SERVICE
-from together_adapters.cli.options import COUNT, EXISTING_FILE, NEW_FILE, check_new, overwrite_option
+from together_adapters.cli.options import (
+    COUNT,
+    EXISTING_FILE,
+    NEW_FILE,
+    check_new,
+    client_with_prices,
+    overwrite_option,
+    price_option,
+)
 from together_adapters.cli.output import Result, to_json
 from together_adapters.cli.terminal import note, write
 from together_adapters.resources.batches import CHAT
@@ -39,6 +47,7 @@ _POSITIVE: Final = click.FloatRange(0, min_open=True)
 @click.option(
     "--max-price", type=click.FloatRange(0), metavar="DOLLARS", help="What the run may cost by an estimate made before."
 )
+@price_option
 @click.option("--max-concurrency", type=COUNT, default=16, metavar="N", help="Simultaneous requests, one by one.")
 @click.option("--max-jobs", type=COUNT, default=4, metavar="N", help="Simultaneous batch jobs.")
 @click.option(
@@ -63,6 +72,7 @@ def run(
     checkpoint: Path | None,
     wait_timeout: float | None,
     overwrite: bool,
+    prices: Sequence[tuple[str, float, float]],
     **options: Any,
 ) -> Result:
     """Send the requests of a file, and write their answers in the same order.
@@ -98,7 +108,8 @@ def run(
     state = prompts.stat()
     with checkpoint_of(checkpoint, output) as path:
         with bulk_bar(path) as show:
-            results = run_requests(session.client, bodies, checkpoint=path, timeout=wait_timeout, progress=show, **options)
+            client = client_with_prices(session, prices)
+            results = run_requests(client, bodies, checkpoint=path, timeout=wait_timeout, progress=show, **options)
         failures = results.failed
         failed = len(failures)
         with new_files({output: overwrite}) as (draft,):

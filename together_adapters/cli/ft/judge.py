@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cache
@@ -13,7 +14,7 @@ import click
 
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.fine_tuning import format_price
-from together_adapters.cli.options import COUNT, EXISTING_FILE, wait_options
+from together_adapters.cli.options import COUNT, EXISTING_FILE, client_with_prices, price_option, wait_options
 from together_adapters.cli.output import Result
 from together_adapters.cli.terminal import confirm, is_terminal, note, progress_bar, write
 from together_adapters.errors import JobFailedError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-price", type=click.FloatRange(0), metavar="DOLLARS", help="Send nothing if the estimated price is higher or unknown."
 )
+@price_option
 @click.option("--yes", "-y", "confirms", is_flag=True, help="Do not ask for confirmation; required without a terminal.")
 @wait_options(5.0)
 def judge(
@@ -43,21 +45,23 @@ def judge(
     validation: Path,
     against: str | None,
     instructions: str | None,
+    prices: Sequence[tuple[str, float, float]],
     confirms: bool,
     **options: Any,
 ) -> Result:
     """Let a tuned model and its base answer the questions of a validation file, and say which of them a judge prefers.
 
     JOB is the id of a job, or the name of a model. Each row's last answer is the reference. Both models and the judge cost money: the
-    price is estimated, and you are asked for confirmation. The answers are uploaded for the judge; that file is deleted at the end.
+    price is estimated, that of a tuned model by its base model, and you are asked for confirmation. The answers are uploaded for the judge; that file is deleted at the end.
 
     Examples:
       together-adapters ft judge ft-0a1b2c validation.jsonl
       together-adapters ft judge ft-0a1b2c validation.jsonl --against Qwen/Qwen3.5-9B --max-price 5 --yes --json
+      together-adapters ft judge ft-0a1b2c validation.jsonl --price me/tuned-1a2b 0.2 0.2 --price me/base 0.2 0.2 --max-price 5 --yes
     """
     from together_adapters.finetune.judging import judge as compare
 
-    client = session.client  # an error now if there is no key
+    client = client_with_prices(session, prices)  # an error now if there is no key
     if not confirms and not is_terminal(sys.stdin):
         raise click.UsageError("the price cannot be confirmed without a terminal: pass --yes, and --max-price for a limit")
     model, other = job, against
