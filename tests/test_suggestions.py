@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from functools import partial
@@ -85,6 +86,18 @@ def test_an_argument_as_others_name_it_and_other_errors_of_constructors() -> Non
         Together(api_key="k").with_options(api_base="x")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="positional argument"):
         Control(3)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("create", "name", "hint"),
+    [
+        (serve, "strict", "behaviour=Behaviour(strict=...)"), (serve, "unscripted", "behaviour=Behaviour(unscripted=...)"),
+        (serve, "concurrent", "limits=Limits(concurrent=...)"), (serve, "any_modle", "'any_model'"),
+    ],
+)  # fmt: skip
+def test_a_field_of_what_an_argument_takes(create: Any, name: str, hint: str) -> None:
+    with pytest.raises(TypeError, match=rf"'{name}' {re.escape(f'(do you mean {hint}?)')}$"):
+        create(**{name: 1})
 
 
 @pytest.mark.parametrize(

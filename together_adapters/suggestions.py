@@ -46,7 +46,8 @@ def suggestion(name: str, names: Iterable[str], synonyms: Mapping[str, str] = PA
         return f" (do you mean {synonym!r}?)"
     from difflib import get_close_matches
 
-    similar = get_close_matches(name.lower(), names, 1, nearness)
+    similar = [each for each in names if sorted(each) == sorted(name.lower())]  # letters that are swapped count twice in difflib
+    similar = similar or get_close_matches(name.lower(), names, 1, nearness)
     return f" (do you mean {similar[0]!r}?)" if similar else ""
 
 
@@ -67,7 +68,21 @@ def suggests_keywords(target: C) -> C:
             if not (unknown := sorted(kwargs.keys() - names.keys())):
                 raise
             callee = type(args[0]).__name__ if target.__name__ == "__init__" else target.__name__
-        hints = ", ".join(f"{name!r}{suggestion(name, names, _SETTINGS)}" for name in unknown)
+        hints = ", ".join(f"{name!r}{_owner(name, target) or suggestion(name, names, _SETTINGS)}" for name in unknown)
         raise TypeError(f"{callee}() got an unexpected keyword argument {hints}")
 
     return cast("C", call)
+
+
+def _owner(name: str, target: Callable[..., Any]) -> str:
+    """Returns ` (do you mean behaviour=Behaviour(strict=...)?)` where an argument is a dataclass that has the name as a field."""
+    from dataclasses import fields, is_dataclass
+    from inspect import signature, unwrap
+
+    types = unwrap(target).__globals__
+    for argument, parameter in signature(target).parameters.items():
+        for word in str(parameter.annotation).split(" | "):
+            kind = types.get(word)
+            if is_dataclass(kind) and name in {field.name for field in fields(kind)}:
+                return f" (do you mean {argument}={word}({name}=...)?)"
+    return ""

@@ -114,10 +114,21 @@ def test_other_warnings_of_adapters_are_there_too(call: Callable[[str], Any], em
 
 
 @pytest.mark.parametrize("kind", [ChatTogether, Together, TogetherLLM])
-def test_fields_of_constructors(kind: Any) -> None:
-    with pytest.warns(UserWarning, match=r"has no field temprature \(do you mean 'temperature'\?\)") as seen:
-        kind(model=MODEL, api_key="any", temprature=0)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("temprature", "temperature"), ("modle", "model"), ("modek", "model"), ("clinet", "client"), ("max_tokesn", "max_tokens")],
+)
+def test_fields_of_constructors(kind: Any, name: str, hint: str) -> None:
+    with pytest.warns(UserWarning, match=rf"has no field {name} \(do you mean '{hint}'\?\)") as seen:
+        kind(api_key="any", **{"model": MODEL, name: None})
     assert [warning.filename for warning in seen] == [__file__]
+
+
+@pytest.mark.parametrize("kind", [ChatTogether, Together, TogetherLLM])
+@pytest.mark.parametrize("name", ["verbosity", "min_tokens", "prompt_logprobs", "top_a", "template"])
+def test_fields_of_others_have_no_hint(kind: Any, name: str) -> None:
+    with pytest.warns(UserWarning, match=rf"has no field {name}[:;]"):
+        kind(api_key="any", **{"model": MODEL, name: None})
 
 
 @pytest.mark.parametrize("kind", [TogetherEmbedding, TogetherRerank, TogetherLLM])

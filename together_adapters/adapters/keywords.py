@@ -10,6 +10,7 @@ from together_adapters.suggestions import PARAMETERS, suggestion
 from together_adapters.transport.config import warn_user
 
 _NEAR: Final = 0.85  # `min_tokens` and `prompt_logprobs` of other servers are farther from ours
+_NEAR_WORD: Final = 0.78  # one wrong letter of `model`; `verbosity` is farther from `verbose`
 _past_warnings: set[str] = set()
 
 
@@ -24,4 +25,4 @@ def warn_of_typos(names: Iterable[str], parameters: frozenset[str]) -> None:
 @lru_cache
 def suggest(name: str, names: frozenset[str], *, by_synonym: bool = True) -> str:
     """Returns ` (do you mean 'max_tokens'?)`, or nothing; `suggestions.suggestion` for names that may be those of others."""
-    return suggestion(name, sorted(names), PARAMETERS if by_synonym else {}, nearness=_NEAR)
+    return suggestion(name, sorted(names), PARAMETERS if by_synonym else {}, nearness=_NEAR_WORD if name.isalpha() else _NEAR)
