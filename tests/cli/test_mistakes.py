@@ -42,6 +42,8 @@ def test_files_of_another_form(run: Run, emulator: Emulator, tmp_path: Path) -> 
     write("prompts.txt", "What is a llama?\n")
     write("array.jsonl", "[{}]\n")
     write("rows.jsonl", conversation(1))
+    chat = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+    write("typo.jsonl", json.dumps({"custom_id": "a", "body": {**chat, "max_token": 3}}) + "\n")
     write("empty.jsonl", json.dumps({"custom_id": "a", "body": {"model": MODEL}}) + "\n")
     for name in ("prompts.txt", "array.jsonl"):
         error = one_error(run("bulk", "run", name, "-o", "a.jsonl", "--model", MODEL, code=1))
@@ -53,6 +55,9 @@ def test_files_of_another_form(run: Run, emulator: Emulator, tmp_path: Path) -> 
         and "`together-adapters ft check FILE --purpose batch-api`" in rows
     )
     assert "line 1 of empty.jsonl has no `messages`" in one_error(run("batches", "create", "empty.jsonl", code=1))
+    for command in (("batches", "create", "typo.jsonl"), ("bulk", "run", "typo.jsonl", "-o", "a.jsonl")):
+        error = one_error(run(*command, code=1))
+        assert "line 1" in error and "typo.jsonl: unknown parameter 'max_token' (do you mean 'max_tokens'?). Nothing was" in error
     assert "there is one row" in one_error(run("ft", "split", "rows.jsonl", "--validation", 0.2, "-o", "s", code=1))
     assert emulator.requests == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from bisect import bisect_right
 from codecs import BOM_UTF8
@@ -17,6 +18,8 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
+from together_adapters.body_parameters import ParameterCheck
+from together_adapters.bulk.answer_types import AnswerTypes
 from together_adapters.errors import DatasetError
 from together_adapters.resources.batch_files import CONTENT, MAX_BYTES, check_content
 from together_adapters.resources.batches import Bodies
@@ -44,6 +47,7 @@ _SCALARS: Final = frozenset({str, int, bool, float})
 Name = Callable[[int], str]
 """Names a request by its index: `request 0`, or the line of a file."""
 _EXAMPLE: Final = 'Each line is a request, such as {"model": ..., "messages": [...]}'
+_CHAT: Final = '[{"model": ..., "messages": [{"role": "user", "content": ...}]}])'
 _LINE_KEYS: Final = frozenset({"custom_id", "body", "method", "url"})
 
 
@@ -77,12 +81,24 @@ class Requests(NamedTuple):
         return Requests([ids[i] for i in positions], [models[i] for i in positions], [bodies[i] for i in positions])
 
 
-def read_requests(bodies: Bodies, endpoint: str, model: str | None) -> Iterator[Requests]:
+def read_requests(
+    bodies: Bodies,
+    endpoint: str,
+    model: str | None,
+    *,
+    parameters: ParameterCheck | None = None,
+    types: AnswerTypes | None = None,
+) -> Iterator[Requests]:
     """Yields the requests of bodies, or of a JSON Lines file with one body, or one line of a batch's file, in each line.
 
     The keys of a body and of its messages are put in one order, so that equal requests have one id. What lies deeper is not: the order
     of the properties of a schema can change an answer.
+
+    Args:
+        parameters: Checks the names in bodies.
+        types: Takes the classes that bodies have as `response_format`.
     """
+    types = AnswerTypes(endpoint) if types is None else types
     blank: list[int] = []  # how many values stand before each blank line
     if isinstance(bodies, str | os.PathLike):
         values = _read_file(Path(bodies), blank)
@@ -96,8 +112,10 @@ def read_requests(bodies: Bodies, endpoint: str, model: str | None) -> Iterator[
 
     index, count = 0, 1
     while block := [*islice(values, count)]:
-        models, contents = _encode_alike(block, model) or _encode_each(block, model, index, name)
+        models, contents = _encode_alike(block, model) or _encode_each(block, model, index, name, types)
         _check_contents(block, endpoint, index, name)
+        if parameters is not None:
+            parameters.check(block, index, name)
         if (size := sum(map(len, contents))) > _MAX_BODY:
             _check_sizes(contents, index, name)
         yield Requests(_ids(contents), models, contents)
@@ -136,12 +154,14 @@ def _check_sizes(contents: list[bytes], start: int, name: Name) -> None:
             raise DatasetError(f"{name(index)} has {size:,} bytes; a batch takes {MAX_BYTES:,} at most. Nothing was sent")
 
 
-def _encode_each(bodies: list[Any], model: str | None, start: int, name: Name) -> tuple[list[str], list[bytes]]:
+def _encode_each(
+    bodies: list[Any], model: str | None, start: int, name: Name, types: AnswerTypes
+) -> tuple[list[str], list[bytes]]:
     """Returns models and JSON of bodies, of which the first has the index `start`."""
     models, contents = [], []
     for index, body in enumerate(bodies, start):
         try:
-            its_model, content = _encode_flat(body) or _encode(body, model)
+            its_model, content = _encode_flat(body) or _encode(types.add(index, body), model)
         except ValueError as error:
             raise DatasetError(f"{name(index)}{error}. Nothing was sent") from None
         models.append(its_model)
@@ -255,9 +275,19 @@ def open_lines(path: Path) -> BufferedReader:
     return file
 
 
+def _open_requests(path: Path) -> BufferedReader:
+    try:
+        return open_lines(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise
+        hint = "no such file (a text is taken as the path of a JSON Lines file; requests are a list of bodies, such as " + _CHAT
+        raise FileNotFoundError(errno.ENOENT, hint, f"{path!s:.200}") from None
+
+
 def _read_file(path: Path, blank: list[int]) -> Iterator[Any]:
     """Yields the bodies of a file, and notes how many of them stand before each blank line."""
-    with open_lines(path) as file:
+    with _open_requests(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 blank.append(number - 1 - len(blank))

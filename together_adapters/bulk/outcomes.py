@@ -198,15 +198,20 @@ def exception_of(failure: Failure, endpoint: str, name: str, body: bytes) -> API
 
 
 class AnswerParser:
-    """Parses the answers of an endpoint into its models; without one, as JSON."""
+    """Parses the answers of an endpoint into its models; without one, as JSON. Texts of chats may be objects of a class."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, kind: Any = None) -> None:
         from together_adapters.types.chat import ChatCompletion
         from together_adapters.types.completions import Completion
         from together_adapters.types.embeddings import EmbeddingResponse
 
         models: dict[str, type[BaseModel]] = {CHAT: ChatCompletion, COMPLETIONS: Completion, EMBEDDINGS: EmbeddingResponse}
-        self._endpoint = endpoint
+        if kind is not None:
+            from together_adapters.resources.python_types.answers import TypedChatCompletion
+
+            models[CHAT] = TypedChatCompletion
+        self._arguments = endpoint, kind
+        self._kind = kind
         self._model = model = models.get(endpoint)
         self._validate: Any = None if model is None else _line_type(model).validate_json
 
@@ -214,17 +219,22 @@ class AnswerParser:
         """Returns the response in a line. What cannot be parsed is a ValueError."""
         if self._validate is not None:
             try:
-                return self._validate(line)["response"]["body"]
+                return self._with_kind(self._validate(line)["response"]["body"])
             except ValidationError:
                 pass
         return self.parse_body(parse_json(line)["response"]["body"])
 
     def parse_body(self, body: Any) -> Any:
         """Returns the response by its JSON, which is changed where it is repaired."""
-        return body if self._model is None else ModelParser(self._model).parse_document(body)
+        return body if self._model is None else self._with_kind(ModelParser(self._model).parse_document(body))
+
+    def _with_kind(self, answer: Any) -> Any:
+        if self._kind is not None:
+            answer._kind = self._kind
+        return answer
 
     def __reduce__(self) -> Any:
-        return AnswerParser, (self._endpoint,)
+        return AnswerParser, self._arguments
 
 
 @cache

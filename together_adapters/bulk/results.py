@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 import anyio.to_thread
 
 from together_adapters.bulk.answer_files import State
+from together_adapters.bulk.answer_types import AnswerTypes
 from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.outcomes import AnswerParser, Failure, exception_of, failure_line, failure_of, read_id, read_line
 from together_adapters.bulk.request_files import select
@@ -98,9 +99,9 @@ class BulkResults(Generic[T]):
         cost: Dollars by the list prices, of each different request once, a tuned model's by its base model; None if a price is unknown.
     """
 
-    def __init__(self, checkpoint: Checkpoint, cost: float | None) -> None:
+    def __init__(self, checkpoint: Checkpoint, cost: float | None, types: AnswerTypes) -> None:
         self._checkpoint = checkpoint
-        self._parser = AnswerParser(checkpoint.endpoint)
+        self._types = types
         self._inputs = checkpoint.inputs
         self.cost = cost
 
@@ -156,15 +157,15 @@ class BulkResults(Generic[T]):
         numbers, lines = page
         states = select(self._checkpoint.answers.states, numbers)
         if states.count(State.ANSWERED) == len(states):
-            return map(BulkItem, range(start, start + len(lines)), lines, repeat(self._parser), repeat(None))
+            return map(BulkItem, range(start, start + len(lines)), lines, self._types.parsers(start, len(lines)), repeat(None))
         return map(self._item, range(start, start + len(lines)), numbers, lines)
 
     def _item(self, index: int, number: int, line: bytes) -> BulkItem[T]:
         if self._checkpoint.answers.states[number] == State.ANSWERED:
-            return BulkItem(index, line, self._parser, None)
+            return BulkItem(index, line, self._types.parser(index), None)
         checkpoint = self._checkpoint
         line = line or failure_line(checkpoint.requests.id(number), _NEVER_SENT)
         outcome = read_line(line, checkpoint.endpoint)[1]
         assert isinstance(outcome, Failure)
         error = exception_of(outcome, checkpoint.endpoint, f"request {index}", checkpoint.requests.body(number))
-        return BulkItem(index, line, self._parser, error)
+        return BulkItem(index, line, self._types.parser(index), error)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, overload
 
+from together_adapters.body_parameters import ParameterCheck
 from together_adapters.bulk import jobs
+from together_adapters.bulk.answer_types import AnswerTypes
 from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.costs import Account
 from together_adapters.bulk.inputs import read_requests
@@ -17,6 +19,7 @@ from together_adapters.bulk.results import BulkProgress, BulkResults
 from together_adapters.errors import DatasetError, TogetherError
 from together_adapters.resources.batches import CHAT, Bodies, ChatEndpoint, RunParams, warn_of_removed
 from together_adapters.transport.call import Flow, Local, Settings
+from together_adapters.transport.config import warn_user
 
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, Together
@@ -63,7 +66,7 @@ def run(client: Together | AsyncTogether, bodies: Bodies, **options: Any) -> Any
     Args:
         client: A `Together`; or an `AsyncTogether`, whose result is to be awaited.
         bodies: Request bodies, of any iterable, or the path of a JSON Lines file of bodies or of lines of a batch. They are read once
-            and kept on disk.
+            and kept on disk. `response_format` may be a class, whose objects are `item.response.parsed`, and `tools` may be functions.
         via: `online` sends the requests one by one, with the limits, retries and control of the client; `batch` sends them as batch
             jobs; `auto` takes jobs for 1,000 or more requests that have no answer yet, if they are chats or completions for the service
             of Together AI, and else sends them one by one.
@@ -84,7 +87,7 @@ def run(client: Together | AsyncTogether, bodies: Bodies, **options: Any) -> Any
     Raises:
         BudgetExceededError: The run may cost more than `max_price`, or than the budget of the client's control leaves.
         ConfigurationError: A price is unknown, or the checkpoint is damaged, of another run, or used by another process.
-        DatasetError: A body is not valid, or an input of the run before is missing. Nothing was sent.
+        DatasetError: A body is not valid or has a mistyped parameter, or an input of the run before is missing. Nothing was sent.
         APIError: The service refuses what every request needs, such as the key. Start the run again to continue it.
     """
     options = {"via": "online", **options}
@@ -111,7 +114,7 @@ def run_flow(
     progress: Report = None,
     is_part: bool = False,
 ) -> Flow[BulkResults[Any]]:
-    """Describes a run; one that `is_part` of a larger one has some of the inputs of its checkpoint."""
+    """Describes a run; one that `is_part` of a larger one has some of the inputs of its checkpoint, from an adapter, which checks names."""
     if via not in ("online", "batch", "auto"):
         raise ValueError(f"via must be 'online', 'batch' or 'auto', not {via!r}")
     if isinstance(bodies, Mapping):
@@ -121,9 +124,13 @@ def run_flow(
     account = Account(config, endpoint)
     state: Checkpoint = yield Local(lambda: Checkpoint(checkpoint, endpoint))
     try:
-        requests = read_requests(bodies, endpoint, model)
+        parameters = None if is_part else ParameterCheck(endpoint, may_be_together=config.may_be_together)
+        types = AnswerTypes(endpoint)
+        requests = read_requests(bodies, endpoint, model, parameters=parameters, types=types)
         yield Local(lambda: state.read_inputs(requests, max_lines=jobs.SHARD_LINES, is_part=is_part))
         yield from warn_of_removed(state.models())
+        if parameters is not None and (warning := parameters.warning):
+            warn_user(warning)
         yield from account.check(state, max_price)
         job_run = jobs.JobRun(state, account, poll_interval=poll_interval, timeout=timeout, max_jobs=max_jobs, progress=progress)
         job_run.report("read")
@@ -137,7 +144,7 @@ def run_flow(
         state.end()
         usage = state.usage()
         yield from account.ask_catalogue(usage)
-        return BulkResults(state, account.dollars(usage))
+        return BulkResults(state, account.dollars(usage), types)
     except BaseException as error:
         _give_up(state, error)
         raise

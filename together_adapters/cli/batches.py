@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from together_adapters.body_parameters import ParameterCheck
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.files import upload_for_job
 from together_adapters.cli.ft.atomic_output import write_atomically
@@ -54,7 +55,7 @@ def create(session: Session, /, file: str, endpoint: str, wait: bool, **options:
     """
     path, endpoint = Path(file), _ENDPOINTS.get(endpoint, endpoint)
     if path.is_file():
-        _check_content(session, path, endpoint)
+        _check_bodies(session, path, endpoint)
     with upload_for_job(session, path, "batch-api") if path.is_file() else nullcontext(file) as id:
         batch = session.client.batches.create(id, endpoint, **options)
     if batch.warning:
@@ -64,10 +65,10 @@ def create(session: Session, /, file: str, endpoint: str, wait: bool, **options:
     return batch
 
 
-def _check_content(session: Session, path: Path, endpoint: str) -> None:
-    """Raises a DatasetError for a request without what its endpoint wants, and warns of models that are gone.
+def _check_bodies(session: Session, path: Path, endpoint: str) -> None:
+    """Raises a DatasetError for a request without what its endpoint wants, or with a mistyped parameter.
 
-    Lines that are not valid are left to the upload.
+    It warns of models that are gone, and of parameters that nobody knows. Lines that are not valid are left to the upload.
     """
     from pydantic_core import from_json
 
@@ -75,6 +76,7 @@ def _check_content(session: Session, path: Path, endpoint: str) -> None:
     from together_adapters.resources.batch_files import check_content
     from together_adapters.resources.batches import warn_of_removed
 
+    parameters = ParameterCheck(endpoint, may_be_together=session.client.config.may_be_together)
     models: dict[Any, None] = {}
     with open_lines(path) as file:
         for number, line in enumerate(file, 1):
@@ -82,14 +84,17 @@ def _check_content(session: Session, path: Path, endpoint: str) -> None:
                 body = from_json(line)["body"]
             except (ValueError, TypeError, KeyError):
                 continue
+            if not isinstance(body, dict):
+                continue
             try:
                 check_content(body, endpoint)
             except ValueError as error:
                 raise DatasetError(f"line {number} of {path}{error}. Nothing was sent") from None
-            except AttributeError:  # no object
-                continue
+            parameters.check([body], number, lambda number: f"line {number} of {path}")
             models[str(body.get("model"))] = None
     session.client.perform(warn_of_removed(models))
+    if warning := parameters.warning:
+        note(f"warning: {warning}")
 
 
 @batches.command("results")

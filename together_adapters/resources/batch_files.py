@@ -12,13 +12,15 @@ from pydantic_core import from_json
 from together_adapters.atomic_files import new_files
 from together_adapters.errors import DatasetError
 from together_adapters.transport.bodies import encode_json
+from together_adapters.transport.config import warn_user
 from together_adapters.types.batches import BatchResult
 
 MAX_REQUESTS: Final = 50_000
 MAX_BYTES: Final = 100_000_000
 MAX_ID_LENGTH: Final = 64
+_CHAT: Final = "/v1/chat/completions"
 CONTENT: Final[Mapping[str, tuple[str, ...]]] = {
-    "/v1/chat/completions": ("messages",),
+    _CHAT: ("messages",),
     "/v1/completions": ("prompt",),
     "/v1/embeddings": ("input",),
     "/v1/rerank": ("query", "documents"),
@@ -36,7 +38,7 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
     """Writes the input file of a batch, validated against the rules of the service.
 
     Args:
-        requests: Request bodies, whose ids will be `request-1`, `request-2` and so on; or pairs of an id and a body; or a
+        requests: Request bodies, with classes and functions where a chat takes them, whose ids will be `request-1`, `request-2` and so on; or pairs of an id and a body; or a
             mapping of ids to bodies; or objects with `custom_id` and `body`, as in the file. Results have the same ids.
         path: The file to write; it should end in `.jsonl`.
         overwrite: Whether an existing file may be replaced.
@@ -45,8 +47,8 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
         The path, for `files.upload(path, purpose="batch-api")`.
 
     Raises:
-        DatasetError: An id is missing, too long or not unique, a body is not an object or has empty content (`"messages": []`), or there
-            are too many requests.
+        DatasetError: An id is missing, too long or not unique, a body is not an object, has empty content (`"messages": []`) or a
+            mistyped parameter, or there are too many requests.
             Nothing is written.
         FileExistsError: The file exists.
     """
@@ -58,8 +60,12 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
 
 def encode_requests(requests: Requests) -> Iterator[bytes]:
     """Yields the lines of an input file; a request that is not valid is a DatasetError."""
+    from together_adapters.body_parameters import ParameterCheck
+    from together_adapters.resources.python_types.bodies import json_body
+
     ids: set[str] = set()
     size = 0
+    parameters = ParameterCheck(_CHAT)
     for number, (id, body) in enumerate(_with_ids(requests), 1):
         if not isinstance(id, str) or not 1 <= len(id) <= MAX_ID_LENGTH:
             raise DatasetError(f"request {number}: custom_id must be a string of 1 to {MAX_ID_LENGTH} characters, not {id!r:.80}")
@@ -72,9 +78,11 @@ def encode_requests(requests: Requests) -> Iterator[bytes]:
         if number > MAX_REQUESTS:
             raise DatasetError(f"a batch takes {MAX_REQUESTS:,} requests at most; write the others to another file")
         ids.add(id)
+        if "messages" in body:
+            parameters.check([body], number, lambda number: f"request {number} ({id})")  # noqa: B023 - called at once
         try:
-            line = encode_json({"custom_id": id, "body": body}) + b"\n"
-        except ValueError as error:
+            line = encode_json({"custom_id": id, "body": json_body(body)[0]}) + b"\n"
+        except (ValueError, TypeError) as error:
             raise DatasetError(f"request {number} ({id}) cannot be written as JSON: {error}") from None
         size += len(line)
         if size > MAX_BYTES:
@@ -82,6 +90,8 @@ def encode_requests(requests: Requests) -> Iterator[bytes]:
         yield line
     if not ids:
         raise DatasetError("a batch needs at least one request")
+    if warning := parameters.warning:
+        warn_user(warning)
 
 
 def is_missing(content: Any) -> bool:

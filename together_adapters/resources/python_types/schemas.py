@@ -15,11 +15,15 @@ _ENTRY: Final = re.compile(r"\s+(\w+)(?: \(.*?\))?: +(.+)")
 _SECTION: Final = re.compile(r"\n\s*(?:Args|Arguments|Parameters|Returns|Raises|Yields|Examples?|Notes?):\s*\n")
 
 
-@lru_cache(128)  # making one takes a millisecond
 def type_adapter(kind: Any) -> TypeAdapter[Any]:
     """Returns what checks objects of a type; raises a TypeError for what is no type."""
     if not (isinstance(kind, type) or hasattr(kind, "__origin__")):
         raise TypeError(f"response_format= takes a dictionary or a class, not {kind!r:.80}")
+    return _type_adapter(kind)
+
+
+@lru_cache(128)  # making one takes a millisecond
+def _type_adapter(kind: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(kind)
     except PydanticUserError as error:
