@@ -102,6 +102,7 @@ def test_an_empty_side_is_an_error_with_a_possible_share() -> None:
         list(TrainingData.from_rows([row(1, user="a"), row(2, user="b")]).split(0.01, by="user")[0])
     with pytest.raises(DatasetError, match="the validation data is empty") as error:
         list(validation)
+    assert "exact=True" in str(error.value)
     share = float(str(error.value).split("at least ")[1].split(",")[0])
     assert len(list(data.split(share)[1])) == 1
     with pytest.raises(DatasetError, match="the training data is empty") as error:
@@ -114,6 +115,29 @@ def test_an_empty_side_is_an_error_with_a_possible_share() -> None:
         list(TrainingData.from_rows([]).split()[0])
     with pytest.raises(ValueError, match="between 0 and 1"):
         data.split(1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "number"), [(5, 0.3, 1), (5, 0.4, 2), (5, 0.01, 1), (5, 0.99, 4), (50, 0.2, 10), (2, 0.5, 1)]
+)
+def test_an_exact_share_is_the_nearest_possible(rows: int, share: float, number: int) -> None:
+    data = TrainingData.from_rows([row(number) for number in range(rows)])
+    for seed in range(5):
+        train, validation = data.split(share, seed=seed, exact=True)
+        sides = [[each["messages"][0]["content"] for each in side] for side in (validation, train)]
+        assert list(map(len, sides)) == [number, rows - number]
+        assert len({*sides[0], *sides[1]}) == rows
+        assert sides[0] == [each["messages"][0]["content"] for each in data.split(share, seed=seed, exact=True)[1]]
+
+
+def test_an_exact_share_keeps_groups_together() -> None:
+    data = TrainingData.from_rows([row(number, user=f"u{number % 7}") for number in range(70)])
+    train, validation = data.split(0.25, by="user", exact=True)
+    users = [{each["user"] for each in side} for side in (train, validation)]
+    assert not users[0] & users[1]
+    assert len(list(validation)) == 20
+    with pytest.raises(DatasetError, match="one group"):
+        list(TrainingData.from_rows([row(1), row(1, "b")]).split(exact=True)[0])
 
 
 def test_prompts_that_differ_in_their_division_into_messages_are_equal() -> None:

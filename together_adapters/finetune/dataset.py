@@ -142,7 +142,9 @@ class TrainingData:
             return TrainingData(lambda: _dedupe(self.records(), on, _last_rows(self.records(), on)), self.name)
         return self._apply(lambda records: _dedupe(records, on, None))
 
-    def split(self, validation: float = 0.05, *, by: By = None, seed: int = 0) -> tuple[TrainingData, TrainingData]:
+    def split(
+        self, validation: float = 0.05, *, by: By = None, seed: int = 0, exact: bool = False
+    ) -> tuple[TrainingData, TrainingData]:
         """Splits the rows into training and validation data.
 
         The side of a row follows from its group: it is the same in every run, and stays the same when rows are added.
@@ -155,6 +157,8 @@ class TrainingData:
                 `prompt_in_training`. `prompt`: the prompt. `group`: what the source names. A column, or a function of the row:
                 its value.
             seed: Another seed gives another split.
+            exact: Whether the share of rows is to be as near to `validation` as what stays together allows, as in small data. The
+                source is read once more, and some rows may change their side when rows are added.
 
         Returns:
             The training data and the validation data. Refusals of the source are in the training data.
@@ -162,7 +166,7 @@ class TrainingData:
         Raises:
             DatasetError: When either is read to its end: one of the two is empty, or a row has no group.
         """
-        splitter = Splitter(self.records, validation, by, seed)
+        splitter = Splitter(self.records, validation, by, seed, exact)
         return TrainingData(splitter.train, f"{self.name} (train)"), TrainingData(
             splitter.validation, f"{self.name} (validation)"
         )

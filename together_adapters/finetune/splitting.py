@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
+from itertools import accumulate
 from math import ceil, floor
 from typing import Any, Final, NamedTuple
 
@@ -50,12 +52,12 @@ def leakage(train: Iterable[Row], validation: Iterable[Row]) -> Leakage:
 class Splitter:
     """Splits one source."""
 
-    def __init__(self, read: Callable[[], Iterable[Record]], validation: float, by: By, seed: int) -> None:
+    def __init__(self, read: Callable[[], Iterable[Record]], validation: float, by: By, seed: int, exact: bool) -> None:
         if isinstance(validation, str) or not 0 < validation < 1:
             raise ValueError(f"validation must be a share between 0 and 1, not {validation!r}")
         self._read = read
         self._share = validation
-        self._threshold = int(validation * _HASHES)
+        self._fixed_threshold = None if exact else int(validation * _HASHES)
         self._by = by
         self._salt = f"{seed}\0".encode()
         self._train_prompts: Digests | None = None
@@ -65,12 +67,13 @@ class Splitter:
         """Yields the training data, and all refusals of the source."""
         prompts = Digests()
         sides = _Sides()
+        threshold = self._threshold
         for record in self._read():
             if isinstance(record, Refusal):
                 yield record
                 continue
             group, hash_value = self._hash_of(record)
-            if sides.add(hash_value, hash_value < self._threshold):
+            if sides.add(hash_value, hash_value < threshold):
                 continue
             if self._by is None:
                 prompts.put(digest(prompt_of(record.row) if record.group is not None else group))
@@ -82,11 +85,12 @@ class Splitter:
         """Yields the validation data."""
         prompts = self._prompts()
         sides = _Sides()
+        threshold = self._threshold
         for record in self._read():
             if isinstance(record, Refusal):
                 continue
             _, hash_value = self._hash_of(record)
-            if not sides.add(hash_value, hash_value < self._threshold):
+            if not sides.add(hash_value, hash_value < threshold):
                 continue
             if prompts is not None and digest(prompt_of(record.row)) in prompts:
                 yield record.refusal("prompt_in_training", "", skipped=True)
@@ -94,6 +98,14 @@ class Splitter:
                 sides.validation_rows += 1
                 yield record
         sides.check(self._share, self._has_groups, for_validation=True)
+
+    @property
+    def _threshold(self) -> int:
+        """The hash below which groups are validation data; for an exact share it follows from all rows of the source."""
+        if self._fixed_threshold is None:
+            records = (record for record in self._read() if isinstance(record, Example))
+            self._fixed_threshold = _exact_threshold(Counter(self._hash_of(record)[1] for record in records), self._share)
+        return self._fixed_threshold
 
     def _prompts(self) -> Digests | None:
         """Returns the prompts of the training data. Only groups that the source names can share a prompt across sides."""
@@ -122,6 +134,17 @@ class Splitter:
         if group is None:
             raise DatasetError(f"{location_with_id(record)} has no {by if isinstance(by, str) else 'group'} to split by")
         return str(group)
+
+
+def _exact_threshold(rows: Mapping[int, int], share: float) -> int:
+    """Returns the hash below which the number of rows is nearest to a share of all; neither side is empty if two groups exist."""
+    hashes = sorted(rows)
+    numbers = list(accumulate(rows[hash_value] for hash_value in hashes))
+    if len(hashes) < 2:
+        return _HASHES // 2
+    target = share * numbers[-1]
+    last = min(range(len(hashes) - 1), key=lambda index: abs(numbers[index] - target))
+    return hashes[last + 1]
 
 
 class _Sides:
@@ -157,5 +180,6 @@ class _Sides:
             bound = f"at most {floor(self._max / _HASHES * 10_000) / 10_000:.4f}"
         what = "groups" if has_groups else "rows with different prompts"
         raise DatasetError(
-            f"the {side} data is empty with validation={share:g}: there are too few {what}. Make it {bound}, or use another seed"
+            f"the {side} data is empty with validation={share:g}: there are too few {what}, and each is assigned by"
+            f" itself. exact=True takes that share of them all; otherwise make it {bound}, or use another seed"
         )

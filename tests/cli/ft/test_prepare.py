@@ -10,6 +10,7 @@ import pytest
 from tests.cli.conftest import Run, conversation, one_error
 from tests.cli.ft.conftest import files, report_of
 from together_adapters.finetune import ConversionError, check_jsonl, load, write_jsonl
+from together_adapters.finetune.recording import RecordingFile, read_recording
 
 
 def test_table_becomes_a_training_file(run: Run, tmp_path: Path) -> None:
@@ -138,3 +139,18 @@ def test_the_same_sentence_is_said_once(run: Run, tmp_path: Path) -> None:
     assert result.out.count("judges an answer") == 1 and "in.csv:2 and 5 more" in result.out
     assert "rating, score: judges an answer" in " ".join(result.out.split())
     assert len(json.loads(run("ft", "prepare", "in.csv", "-o", "out.jsonl", "--json", code=1).out)["issues"]) == 6
+
+
+@pytest.mark.parametrize("flags", [(), ("--group", "trace_id"), ("--collapse-prefixes",)])
+def test_a_recording_gives_the_rows_of_its_recorder(run: Run, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    first = json.loads(conversation(1))
+    more = {"messages": [*first["messages"], *json.loads(conversation(2))["messages"]]}
+    recording = RecordingFile(tmp_path / "calls.jsonl")
+    for row, trace in ((first, "t1"), (more, "t1"), (first, "t2")):
+        recording.write({"messages": row["messages"]}, trace)
+    result = run("ft", "prepare", "calls.jsonl", "-o", "out.jsonl", *flags)
+    assert "prefix_of_longer" in result.out
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert rows == list(read_recording(recording.path)) and len(rows) == 2
+    run("ft", "prepare", "calls.jsonl", "-o", "all.jsonl", "--no-collapse-prefixes")
+    assert len((tmp_path / "all.jsonl").read_text("utf-8").splitlines()) == 3

@@ -36,6 +36,23 @@ def test_split_by_a_column_keeps_groups_together(run: Run, tmp_path: Path) -> No
     assert numbers and all({n // 3 * 3, n // 3 * 3 + 1, n // 3 * 3 + 2} <= numbers for n in numbers)
 
 
+def test_a_small_file_is_split_as_near_as_possible(run: Run, tmp_path: Path) -> None:
+    for rows in (5, 50):
+        (tmp_path / f"{rows}.jsonl").write_text("".join(f"{conversation(n)}\n" for n in range(rows)), "utf-8")
+    error = one_error(run("ft", "split", "5.jsonl", "--validation", 0.01, "-o", "a", code=1))
+    assert "with --validation 0.01" in error and "--exact takes that share" in error
+    result = run("ft", "split", "5.jsonl", "--validation", 0.4, "--exact", "-o", "a")
+    assert "validation: 2 of 5 rows, 40%\n" in result.err
+    for seed in range(20):
+        result = run("ft", "split", "50.jsonl", "--validation", 0.2, "--seed", seed, "-o", f"b{seed}")
+        number = len((tmp_path / f"b{seed}/validation.jsonl").read_text("utf-8").splitlines())
+        assert ("20% are 10: --exact comes as near as possible" in result.err) is (abs(number - 10) > 1)
+        if abs(number - 10) > 1:
+            break
+    else:
+        raise AssertionError("all seeds give about 10 rows")
+
+
 def test_both_files_or_none(run: Run, train: Path, faulty: Path, tmp_path: Path) -> None:
     before = files(tmp_path)
     assert "--validation" not in one_error(run("ft", "split", train, "--by", "talk", "-o", "new/out", code=1))

@@ -137,21 +137,24 @@ def prepare(
     help="Keep rows together that share the value of a column, a group or a prompt. Default: the conversation of the data, or "
     "the prompt.",
 )
+@click.option("--exact", is_flag=True, help="Come as near to SHARE as possible; rows may change sides when rows are added.")
 @click.option(
     "-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
     help="Folder for train.jsonl and validation.jsonl.",
 )  # fmt: skip
 @overwrite_option
 def split(
-    session: Session, file: Path, validation: float, seed: int, by: str | None, folder: Path, overwrite: bool
+    session: Session, file: Path, validation: float, seed: int, by: str | None, exact: bool, folder: Path, overwrite: bool
 ) -> Result:  # fmt: skip
     """Split FILE into FOLDER/train.jsonl and FOLDER/validation.jsonl. - reads JSON lines from stdin.
 
     The side of a row depends only on its group and the seed: it is the same in every run, and does not change when rows are
-    added. Equal rows are on the same side. So the share of rows is near that of --validation, but not equal to it.
+    added. Equal rows are on the same side. So the share of rows is near that of --validation, but not equal to it, and of
+    a small file may be far off: --exact takes the number of rows that is nearest.
 
     Examples:
       together-adapters ft split data.jsonl -o data
+      together-adapters ft split small.jsonl --validation 0.2 --exact -o data
       together-adapters ft split data.jsonl --validation 0.1 --by conversation_id --seed 7 -o data
     """
     from together_adapters.finetune.loading import load
@@ -167,7 +170,7 @@ def split(
         issues_on_error(session), local_file(file) as path, new_folders(folder), new_files(targets) as drafts,
         progress_bar("rows") as bar,
     ):  # fmt: skip
-        sides = load(path).split(validation, by=by, seed=seed)
+        sides = load(path).split(validation, by=by, seed=seed, exact=exact)
         parts = [write_jsonl(side, draft, progress=bar) for side, draft in zip(sides, drafts[:2], strict=True)]
         overlap = leakage(*(load(part.path) for part in parts))._asdict()
         parts[1].report.leakage = overlap
@@ -177,7 +180,10 @@ def split(
 
     def show(data: dict[str, dict[str, Any]]) -> None:
         _FILES(data.values())
-        note(f"validation: {report.valid:,} of {count_of(rows, 'row')}, {report.valid / rows:.0%}")
+        target = validation * rows
+        is_near = exact or abs(report.valid - target) <= max(1, target / 10)
+        advice = "" if is_near else f"; {validation * 100:g}% are {target:,.0f}: --exact comes as near as possible"
+        note(f"validation: {report.valid:,} of {count_of(rows, 'row')}, {report.valid / rows:.0%}{advice}")
         for reason, number in report.dropped.items():
             note(f"{count_of(number, 'row')} not written to either file: {reason.replace('_', ' ')}")
         if overlap["prompt"]:
