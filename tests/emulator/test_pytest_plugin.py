@@ -200,7 +200,10 @@ def test_what_fails_with_the_marker(tmp_path: Path) -> None:
     assert "  reply('Lyon.')" in output
     assert "ERROR at teardown of test_that_fails_itself" not in output  # a test that fails by itself has one failure
     assert "The function that makes a reply of the emulator failed:" in output and "KeyError: 'seed'" in output
-    assert "@pytest.mark.together takes replies, fault, models, any_model, limits, allow_unused, not 'reply'" in output
+    assert (
+        "@pytest.mark.together takes replies, fault, models, any_model, limits, allow_unused, not 'reply'; the fixture together_emulator_options"
+        in output
+    )
     assert "\n@pytest.mark.together cannot answer {'text': 'Paris.'}: a reply has no 'text'" in output
     assert "emulator.reply sets one" in output
     assert not any(words in output for words in ("exchange.py", "sync_driver.py", "resources/chat.py", "During handling"))

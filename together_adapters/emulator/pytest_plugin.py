@@ -93,7 +93,8 @@ def _arguments(item: pytest.Item) -> dict[str, Any]:
         unknown = sorted(marker.kwargs.keys() - _DEFAULTS.keys())
         if marker.args or unknown:
             wrong = repr(unknown[0]) if unknown else f"arguments without a name such as {marker.args[0]!r}"
-            pytest.fail(f"@pytest.mark.together takes {', '.join(_DEFAULTS)}, not {wrong}", pytrace=False)
+            others = "the fixture together_emulator_options returns other arguments of serve, such as behaviour"
+            pytest.fail(f"@pytest.mark.together takes {', '.join(_DEFAULTS)}, not {wrong}; {others}", pytrace=False)
         result |= marker.kwargs
     return result
 
