@@ -91,7 +91,16 @@ def test_what_nothing_answers_has_no_sources(run: Run, question: str) -> None:
     assert ("The nearest are: " in text) == (question == UNANSWERED)
     assert "[1]" not in result.out
     assert ("No passage shares a word" in result.out) == (question != UNANSWERED)
-    assert ("Used" in result.out) == (question == UNANSWERED)
+    assert ("Used nothing: no call was made." in text) == (question != UNANSWERED)
+    assert "\n\n\n" not in result.out
+
+
+def test_features_of_a_short_answer(run: Run) -> None:
+    text = one_line(run("demo", "--question", UNANSWERED, **NO_SERVICE).out)
+    assert re.search(r"stream broken after all \d+ words, before the event that ends it: IncompleteStreamError", text)
+    assert not re.search(r"word for word \([^)]* s\)", text)
+    nothing = run("demo", "--question", "\u0915\u094d\u092f\u093e?", **NO_SERVICE).out
+    assert "\n\n\n" not in nothing and "What else the library does" in nothing
 
 
 def test_a_service_with_a_key_and_no_framework(emulator: Emulator) -> None:

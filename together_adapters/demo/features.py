@@ -108,8 +108,9 @@ class Tour:
         row = self._last_row()
         is_equal = answer.strip() == self.answer.strip()
         result = "the same answer, word for word" if is_equal else f"another wording: {' '.join(answer.split())}"
-        usage = f"{row.input_tokens:,} tokens in, {row.output_tokens:,} out, {row.seconds:.2f} s"
+        usage = f"{row.input_tokens:,} tokens in, {row.output_tokens:,} out"
         figures = {"installed": True, "answer": answer, "is_equal": is_equal, **_figures(row)}
+        del figures["seconds"]  # the first framework also warms up, so that the two do not compare
         return Feature(framework, f"{model}, on the same client, streams {result} ({usage}).", figures)
 
     def rate_limited(self) -> Feature:
@@ -140,10 +141,13 @@ class Tour:
         except IncompleteStreamError as error:
             name = type(error).__name__
         answer = "".join(stream_answer(self.service, self.prompt))
-        before = len("".join(parts).split())
+        before, total = len("".join(parts).split()), len(answer.split())
+        position = (
+            f"after {before} of {total} words" if before < total else f"after all {total} words, before the event that ends it"
+        )
         is_equal = answer.strip() == self.answer.strip()
         result = "complete" if is_equal else "another answer"
-        text = f"stream broken after {before} of {len(answer.split())} words: {name}, words kept; streamed again: {result} at attempt 2."
+        text = f"stream broken {position}: {name}, words kept; streamed again: {result} at attempt 2."
         return Feature("Cut off", text, {"words": before, "error": name, "attempts": 2, "is_equal": is_equal})
 
     def embedded(self) -> Feature:

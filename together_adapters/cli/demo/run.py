@@ -59,8 +59,8 @@ class Run:
         citations = sources(answer, context) if is_answered else []
         self._show_sources(citations, context, is_answered=is_answered)
         usage = since(self.service, earlier)
-        if usage.requests:
-            self.page.line("Used", f"{usage.requests} calls: {usage_text(usage)}.")
+        used = f"{usage.requests} calls: {usage_text(usage)}" if usage.requests else "nothing: no call was made"
+        self.page.line("Used", f"{used}.")
         tour = Tour(self.service, self.reference, question, text, answer)
         return {
             "question": question,
@@ -101,11 +101,12 @@ class Run:
                 if is_answered
                 else "the passages do not answer this question"
             )
-            nearest = f" The nearest are: {'; '.join(passage.title for passage in context)}." if context else ""
-            by_words = (
-                " An emulator compares words; with a key, a model answers." if self.service.emulator and not is_answered else ""
-            )
-            self.page.line("Sources", f"none: {reason}.{nearest}{by_words}")
+            nearest = " The search compares words, and the passages are in English."
+            if context:
+                nearest = f" The nearest are: {'; '.join(passage.title for passage in context)}."
+                if self.service.emulator and not is_answered:
+                    nearest += " An emulator compares words; with a key, a model answers."
+            self.page.line("Sources", f"none: {reason}.{nearest}")
             self.page.gap()
         for source in citations:
             self.page.source(source)
