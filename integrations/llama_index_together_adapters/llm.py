@@ -140,6 +140,11 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     ) -> None:
         super().__init__(model=model, api_key=api_key, api_base=api_base, is_chat_model=is_chat_model, **kwargs)
 
+    @field_validator("response_format", mode="before")
+    @classmethod
+    def _read_response_format(cls, value: Any) -> Any:
+        return requests.wire_response_format(value)
+
     @field_validator("batch_api")
     @classmethod
     def _check_batch_api(cls, value: Any) -> Any:

@@ -241,7 +241,8 @@ def test_one_request_where_one_will_do(new_llm: Any, emulator: Emulator, kwargs:
 
 
 def test_a_class_is_a_format(new_llm: Any, emulator: Emulator) -> None:
-    for options, kwargs in (({}, {"response_format": Report}), ({"additional_kwargs": {"response_format": Report}}, {})):
+    format = {"response_format": Report}
+    for options, kwargs in (({}, format), (format, {}), ({"additional_kwargs": format}, {})):
         response = new_llm(**options).chat([ChatMessage("The weather in Paris: it rains.")], **kwargs)
         assert Report.model_validate_json(response.message.content)
         assert bodies(emulator)[-1]["response_format"] == FORMAT
