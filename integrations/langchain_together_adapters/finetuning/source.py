@@ -256,11 +256,19 @@ def is_example(value: Any) -> bool:
 def langsmith_json(record: Any) -> Row:
     """Returns a run or an example as the JSON that LangSmith exports."""
     fields: Row = {name: field(record, name) for name in _LANGSMITH_FIELDS}
-    fields["child_runs"] = [langsmith_json(child) for child in field(record, "child_runs") or ()]
+    fields["child_runs"] = [_child_json(child) for child in field(record, "child_runs") or ()]
     for name in ("inputs", "outputs"):
         value = field(record, name)
         fields[name] = {key: _json(item, key) for key, item in value.items()} if isinstance(value, dict) else value
     return fields
+
+
+def _child_json(run: Any) -> Row:
+    """Returns a run below another: that of a model whole, of others only what is below."""
+    kind = field(run, "run_type")
+    if kind in ("llm", "chat_model"):
+        return langsmith_json(run)
+    return {"run_type": kind, "child_runs": [_child_json(child) for child in field(run, "child_runs") or ()]}
 
 
 def _json(value: Any, key: str = "") -> Any:

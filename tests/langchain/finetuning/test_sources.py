@@ -176,7 +176,7 @@ def test_system_prompts_of_model_runs_that_differ_are_not_guessed() -> None:
 
     outputs = {"messages": [HumanMessage("Hi"), AIMessage("Hello!")]}
     inner = run(run_type="chain", child_runs=[call("a")])
-    other = run(run_type="tool", child_runs=[call("b")])
+    other = run(run_type="tool", child_runs=[call("b")], inputs={"tools": ["names", "only"]})
     for children, first in [
         ([inner, other], "a"), ([inner, call("b")], "Hi"), ([run()], "Hi"), ([], "Hi"),
     ]:  # fmt: skip
