@@ -219,6 +219,7 @@ def test_embed(run: Run, emulator: Emulator, tmp_path: Path) -> None:
     assert (numpy.array([line["embedding"] for line in lines], numpy.float32) == vectors).all()
     assert run("bulk", "status", "vectors.sqlite").out == f"3 vectors of {EMBEDDING}\n"
     assert run("bulk", "status", "vectors.sqlite", "--json").json["total"] == 3
+    assert not {"vectors.sqlite-wal", "vectors.sqlite-shm"} & {path.name for path in tmp_path.iterdir()}
 
 
 def test_wrong_texts(run: Run, emulator: Emulator, tmp_path: Path) -> None:

@@ -183,6 +183,33 @@ def test_a_program_that_ends_leaves_one_file(start: Start, path: Path) -> None:
         assert ledger.rows() == [ROW]
 
 
+@pytest.mark.parametrize("leftover", [None, b""], ids=["one file", "an empty log"])
+def test_a_program_that_only_reads_leaves_one_file_as_it_was(start: Start, path: Path, leftover: bytes | None) -> None:
+    with Ledger(path) as ledger:
+        ledger.add(ROW)
+    if leftover is not None:
+        path.with_name(f"{path.name}-wal").write_bytes(leftover)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    finish(start("assert Ledger(path, read_only=True).rows() == [row]"))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_reader_moves_no_rows_of_a_writer_that_was_killed(start: Start, path: Path) -> None:
+    writer = start("""
+    ledger = Ledger(path)
+    ledger.add(row)
+    ledger.rows()
+    os.kill(os.getpid(), 9)
+    """)
+    writer.wait(60)
+    before = path.read_bytes()
+    assert path.with_name(f"{path.name}-wal").stat().st_size > 0
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger.rows() == [ROW]
+    assert path.read_bytes() == before
+
+
 def test_sums_can_be_read_while_rows_are_written(start: Start, path: Path) -> None:
     program = """
     ledger = Ledger(path)

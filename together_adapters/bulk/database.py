@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from together_adapters.control.database import ERROR_NUMBERS
 from together_adapters.errors import ConfigurationError
-from together_adapters.sqlite_connections import connect
+from together_adapters.sqlite_connections import connect, connect_reader
 
 APPLICATION_ID: Final = 0x546F6742  # "TogB"
 VERSION: Final = 3
@@ -202,8 +202,7 @@ class Database:
         if read_only and not self.path.exists():
             raise FileNotFoundError(errno.ENOENT, "there is no such checkpoint", str(self.path))
         try:
-            address = f"{self.path.as_uri()}?mode=ro" if read_only else self.path.as_uri()
-            connection = connect(address, timeout=30.0)
+            connection = connect_reader(self.path, timeout=30.0) if read_only else connect(self.path.as_uri(), timeout=30.0)
             try:
                 _prepare(connection, self.path, read_only=read_only)
             except BaseException:

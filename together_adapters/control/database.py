@@ -15,7 +15,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from together_adapters.errors import ConfigurationError
-from together_adapters.sqlite_connections import connect
+from together_adapters.sqlite_connections import connect, connect_reader
 
 APPLICATION_ID: Final = 0x546F6755  # "TogU"
 VERSION: Final = 1
@@ -177,9 +177,9 @@ def _connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
     if not read_only:
         return connect(path, timeout=_LOCK_SECONDS)
     # A file that nobody can write to has no log beside it; SQLite reads it only if it is told that nobody does.
-    is_still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
-    mode = "immutable=1" if is_still else "mode=ro"
-    return connect(f"{path.as_uri()}?{mode}", timeout=_LOCK_SECONDS)
+    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        return connect(f"{path.as_uri()}?immutable=1", timeout=_LOCK_SECONDS)
+    return connect_reader(path, timeout=_LOCK_SECONDS)
 
 
 def _is_ledger(connection: sqlite3.Connection, path: Path | None) -> bool:
