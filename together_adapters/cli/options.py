@@ -207,7 +207,7 @@ price_option: Final = click.option(
     multiple=True,
     type=(str, click.FloatRange(0), click.FloatRange(0)),
     metavar="NAME INPUT OUTPUT",
-    help="What a model costs, in dollars per million tokens, where nobody says it. May be repeated.",
+    help="What a model costs, in dollars per million tokens, whoever else says it. May be repeated.",
 )
 
 

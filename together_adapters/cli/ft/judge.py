@@ -52,7 +52,8 @@ def judge(
     """Let a tuned model and its base answer the questions of a validation file, and say which of them a judge prefers.
 
     JOB is the id of a job, or the name of a model. Each row's last answer is the reference. Both models and the judge cost money: the
-    price is estimated, that of a tuned model by its base model, and you are asked for confirmation. The answers are uploaded for the judge; that file is deleted at the end.
+    price is estimated, that of a tuned model by its base model, and you are asked for confirmation. The answers are uploaded for the
+    judge; that file is deleted at the end.
 
     Examples:
       together-adapters ft judge ft-0a1b2c validation.jsonl
