@@ -137,7 +137,8 @@ def test_every_field_is_reachable(flavour: Any, stub_client: Any, question: dict
     assert choice.message.tool_calls[0].type == "wish"
     assert choice.logprobs.top_logprobs[1] == {"llo": -3.5e-06}
     assert answer.usage.prompt_tokens_details.cached_tokens == answer.usage.cached_tokens == 16
-    assert answer.usage.completion_tokens_details.reasoning_tokens == 2
+    assert answer.usage.completion_tokens_details.reasoning_tokens == answer.usage.reasoning_tokens == 2
+    assert answer.usage.to_dict() == RESPONSE["usage"]
     assert answer.metadata == {"weight_version": "default"}
     assert answer.nobody == choice.nobody == choice.message.nobody == answer.usage.nobody == NEW["nobody"]
 

@@ -113,7 +113,8 @@ def test_usage_is_the_sum_over_all_requests(method: str, requests: int, flavour:
         "prompt_tokens": 10 * count,
         "completion_tokens": 2 * count,
         "total_tokens": 12 * count,
-        "cached_tokens": 3,
+        "cached_tokens": 3 + 5,  # flat, and in the details
+        "reasoning_tokens": 1,
         **DETAILS,
     }
 

@@ -126,7 +126,11 @@ class CompletionTokensDetails(ResponseModel):
 
 
 class Usage(ResponseModel):
-    """Tokens billed for a request. Some engines send the cached count nested, some flat."""
+    """Tokens billed for a request.
+
+    Some engines send the counts of cached and of reasoning tokens nested, some flat. A flat one that was not sent is taken from the
+    details; `to_dict()` has what was sent.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -135,6 +139,15 @@ class Usage(ResponseModel):
     reasoning_tokens: int | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
+
+    @model_validator(mode="after")
+    def _fill_flat_counts(self) -> Self:
+        sent, fields = self.model_fields_set, vars(self)  # an attribute that is set would count as sent
+        if self.prompt_tokens_details is not None and "cached_tokens" not in sent:
+            fields["cached_tokens"] = self.prompt_tokens_details.cached_tokens
+        if self.completion_tokens_details is not None and "reasoning_tokens" not in sent:
+            fields["reasoning_tokens"] = self.completion_tokens_details.reasoning_tokens
+        return self
 
     @classmethod
     def sum(cls, usages: Iterable[Usage | None]) -> Usage | None:
