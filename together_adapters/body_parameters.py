@@ -14,7 +14,8 @@ from together_adapters.types.requests import RequestOptions
 
 _KINDS: Final[Mapping[str, Any]] = {"/v1/chat/completions": ChatParams, "/v1/completions": CompletionParams}
 _NEAR: Final = 0.85  # `min_tokens` and `prompt_logprobs` of other servers are farther from ours
-_OPTIONS: Final = " (an option of single calls: the fields of extra_body= belong into the body itself)"
+_OPTION: Final = " (an option of single calls, not a field of a body)"
+_EXTRA_BODY: Final = " (its fields belong into the body itself)"
 
 
 class ParameterCheck:
@@ -32,10 +33,10 @@ class ParameterCheck:
         if self._names is None or not any(map(self._unknown_names, {*map(tuple, bodies)})):
             return
         for index, body in enumerate(bodies, start):
-            for unknown in self._unknown_names(tuple(body)):
-                if not self._counts[unknown]:
-                    self._refuse(unknown, name(index))
-                self._counts[unknown] += 1
+            unknown = self._unknown_names(tuple(body))
+            if hints := [f"{each!r}{hint}" for each in unknown if not self._counts[each] and (hint := self._hint(each))]:
+                raise DatasetError(f"{name(index)}: unknown parameter {', '.join(hints)}. Nothing was sent")
+            self._counts.update(unknown)
 
     @property
     def warning(self) -> str | None:
@@ -55,8 +56,8 @@ class ParameterCheck:
             self._unknown[keys] = unknown
         return unknown
 
-    def _refuse(self, unknown: str, request: str) -> None:
+    def _hint(self, unknown: str) -> str:
+        if unknown in RequestOptions.__optional_keys__:
+            return _EXTRA_BODY if unknown == "extra_body" else _OPTION
         names = sorted((self._names or set()) - RequestOptions.__optional_keys__)
-        is_option = unknown in RequestOptions.__optional_keys__
-        if hint := _OPTIONS if is_option else suggestion(unknown, names, self._synonyms, nearness=_NEAR):
-            raise DatasetError(f"{request}: unknown parameter {unknown!r}{hint}. Nothing was sent")
+        return suggestion(unknown, names, self._synonyms, nearness=_NEAR)

@@ -46,7 +46,14 @@ def items(flavour: Any, results: Any) -> list[Any]:
     [
         ({"max_token": 3}, r"request 1: unknown parameter 'max_token' \(do you mean 'max_tokens'\?\). Nothing was sent"),
         ({"max_completion_tokens": 3}, r"'max_completion_tokens' \(do you mean 'max_tokens'\?\)"),
-        ({"extra_body": {"a": 1}}, r"'extra_body' \(an option of single calls: .*body itself\)"),
+        (
+            {"max_token": 3, "temprature": 0},
+            r"'max_token' \(do you mean 'max_tokens'\?\), 'temprature' \(do you mean 'temperature'\?\)",
+        ),
+        (
+            {"extra_body": {"a": 1}, "timeout": 3},
+            r"'extra_body' \(its fields .* body itself\), 'timeout' \(an option of single calls",
+        ),
     ],
 )
 def test_a_mistyped_parameter(flavour: Any, emulator: Emulator, via: Any, extra: dict[str, Any], message: str) -> None:
