@@ -99,9 +99,9 @@ class BulkResults(Generic[T]):
         cost: Dollars by the list prices, of each different request once, a tuned model's by its base model; None if a price is unknown.
     """
 
-    def __init__(self, checkpoint: Checkpoint, cost: float | None, types: AnswerTypes) -> None:
+    def __init__(self, checkpoint: Checkpoint, cost: float | None, types: AnswerTypes | None = None) -> None:
         self._checkpoint = checkpoint
-        self._types = types
+        self._types = AnswerTypes(checkpoint.endpoint) if types is None else types
         self._inputs = checkpoint.inputs
         self.cost = cost
 
