@@ -32,6 +32,7 @@ from together_adapters.transport.http_library import library_of
 
 pytest.importorskip("wreq", reason="the extra `fast` is not installed")
 from together_adapters.transport.fast.engine import Engine, Unsupported
+from together_adapters.transport.fast.failures import translate
 
 pytestmark = pytest.mark.parametrize("transport", ["fast"], indirect=True)
 
@@ -135,6 +136,15 @@ def test_a_connect_timeout_is_not_a_request(flavour: Flavour, quick_retries: Non
         assert exc_info.value.attempts == 2
         for waiting in full:
             waiting.close()
+
+
+@pytest.mark.parametrize(
+    "source", ['ConnectError("tcp connect error", Custom { kind: TimedOut, error: "connect timeout" })', "TimedOut"]
+)
+def test_both_forms_of_a_connect_timeout(transport: str, source: str) -> None:
+    """As wreq 0.13 words them: two timers run, and either may be first."""
+    text = f"wreq::Error {{ kind: Request, uri: http://a/, source: Error {{ kind: Connect, source: Some({source}), connect_info: None }} }}"
+    assert type(translate(Exception(text), library_of(None, transport=transport), lambda address: False)) is httpx.ConnectTimeout
 
 
 @pytest.mark.parametrize("end", ["close", "timeout"])

@@ -14,6 +14,7 @@ from together_adapters.transport.network import OversizedHead, ReadTimeout, Stal
 _LOCAL_ADDRESS = re.compile(r"local_addr: ([^ ,}]+)")
 _DETAIL = re.compile(r'(?:message|reason|error): "([^"]{1,200})"|netty::Error\((?:Parse\()?(\w+)|Some\((\w+)\)')
 _DEAD = re.compile(r"IncompleteMessage|ConnectionReset|ConnectionAborted|BrokenPipe|NotConnected")
+_TIMED_OUT = re.compile(r"kind: TimedOut|Some\(TimedOut\)")  # of the connector, or of the timer around it, whichever is first
 _WORDS = {
     "IncompleteMessage": "the server closed the connection without a response",
     "Version": "the response is not HTTP/1.1",
@@ -33,7 +34,7 @@ def translate(error: Exception, library: HTTPLibrary, has_served: Any) -> Except
     if "kind: ProxyConnect" in text:
         return errors.ProxyError(_detail(text))  # type: ignore[no-any-return]
     if "kind: Connect," in text:
-        return (errors.ConnectTimeout if "kind: TimedOut" in text else errors.ConnectError)(_detail(text))  # type: ignore[no-any-return]
+        return (errors.ConnectTimeout if _TIMED_OUT.search(text) else errors.ConnectError)(_detail(text))  # type: ignore[no-any-return]
     if "source: TimedOut" in text:
         return ReadTimeout("no time is left")
     if "TooLarge" in text:
