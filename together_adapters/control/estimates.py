@@ -203,9 +203,7 @@ def field_of(fields: Any, name: str) -> Any:
 
 def _detail(nested: Any, flat: Any, name: str) -> int:
     """Returns a count that some servers nest in an object of details, and others do not."""
-    count = None
-    if nested is not None:
-        count = nested.get(name) if isinstance(nested, dict) else getattr(nested, name, None)
+    count = None if nested is None else field_of(nested, name)
     count = flat if count is None else count
     return int(count) if isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT else 0
 
